@@ -48,17 +48,27 @@ class _Training:
 
     header: Header
     cfo: float  # cycles per sample, fine
+    dc: complex
     received: np.ndarray  # preamble and header
     known: np.ndarray  # what was sent in them
     channel: np.ndarray
     noise_var: float
 
 
-def _grid(wf: Waveform, samples: np.ndarray, start: int, first: int, count: int, cfo: float) -> np.ndarray:
-    """Occupied carriers (complex64) of `count` symbols from the frame's symbol `first` on, carrier offset removed."""
+def _dc_offset(samples: np.ndarray) -> complex:
+    """Mean of the samples where it is more than a signal without DC could have by chance (1 in 10^5), else 0."""
+    mean = samples.mean()
+    chance = 11.5 * np.vdot(samples, samples).real / len(samples) ** 2
+    return complex(mean) if abs(mean) ** 2 > chance else 0j
+
+
+def _grid(wf: Waveform, samples: np.ndarray, start: int, first: int, count: int, cfo: float, dc: complex) -> np.ndarray:
+    """Occupied carriers (complex64) of `count` symbols from the frame's symbol `first` on, carrier and DC offset
+    removed.
+    """
     lag, back = wf.symbol_len, wf.window_backoff
     begin = first * lag + wf.cp_len - back
-    x = samples[start + first * lag : start + (first + count) * lag].reshape(count, lag)
+    x = samples[start + first * lag : start + (first + count) * lag].reshape(count, lag) - np.complex64(dc)
     x = x[:, wf.cp_len - back : wf.cp_len - back + wf.fft_len]
     within = np.exp(-2j * np.pi * cfo * np.arange(wf.fft_len))
     across = np.exp(-2j * np.pi * cfo * (begin + lag * np.arange(count)))
@@ -85,7 +95,8 @@ def read_header(wf: Waveform, samples: np.ndarray, acquisition: Acquisition) -> 
     samples: complex64, at least up to the end of the header.
     """
     repeats, total = wf.preamble_symbols, wf.preamble_symbols + wf.header_symbols
-    received = _grid(wf, samples, acquisition.start, 0, total, acquisition.cfo)
+    dc = _dc_offset(samples[acquisition.start : acquisition.start + total * wf.symbol_len])
+    received = _grid(wf, samples, acquisition.start, 0, total, acquisition.cfo, dc)
     preamble = received[:repeats] * np.asarray(wf.preamble.cover, np.float32)[:, None]
     size = _FINE_CFO_BINS * repeats
     spectrum = np.sum(np.abs(np.fft.fft(preamble, size, axis=0)) ** 2, axis=1)
@@ -117,6 +128,7 @@ def read_header(wf: Waveform, samples: np.ndarray, acquisition: Acquisition) -> 
     return _Training(
         header=header,
         cfo=acquisition.cfo + turn / wf.symbol_len,
+        dc=dc,
         received=received,
         known=np.concatenate([sent, header_grid(wf, header)]),
         channel=channel,
@@ -133,7 +145,7 @@ def read_payload(
     count = wf.payload_symbols(header.value_count)
     # The fine offset rotates symbols, as in the first pass; both passes then share one phase reference.
     turn = (training.cfo - acquisition.cfo) * lag
-    payload = _grid(wf, samples, acquisition.start, trained, count, acquisition.cfo)
+    payload = _grid(wf, samples, acquisition.start, trained, count, acquisition.cfo, training.dc)
     payload = payload * np.exp(-2j * np.pi * turn * (trained + np.arange(count)))[:, None].astype(np.complex64)
     pilots = wf.pilots(wf.header_symbols, count)
 
@@ -147,24 +159,28 @@ def read_payload(
     phase = tracking.common_phase(observed, variance, wf.phase_noise_rad)
     turned = np.exp(-1j * phase)[:, None].astype(np.complex64)
     received, payload = training.received * turned[:trained], payload * turned[trained:]
-    raw, gain = _least_squares(received, training.known)
-    residual = np.sum(np.abs(received - raw * training.known) ** 2)
-    noise_var = float(residual) / ((trained - 1) * raw.size - trained / 2) + 1e-30
-    channel, error = channel_estimate.smooth(wf, raw, noise_var * gain)
 
-    # Sampling clock, relative to the middle of the training that made the channel estimate.
+    # Sampling clock and channel by turns: each spoils the other's estimate until it is known.
     ramp = -2 * np.pi * wf.occupied / wf.fft_len
-    time = lag * (np.arange(trained + count) - (trained - 1) / 2)
-    cells = [
-        (received, channel * training.known, ramp * time[:trained, None]),
-        (payload[:, wf.pilot_index], channel[wf.pilot_index] * pilots, ramp[wf.pilot_index] * time[trained:, None]),
-    ]
-    got, expected, lever = (np.concatenate([part.reshape(-1) for part in parts]) for parts in zip(*cells, strict=True))
-    sro = tracking.clock_offset(
-        got * np.conj(expected) / np.maximum(np.abs(expected) ** 2, 1e-30), np.abs(expected) ** 2 / noise_var, lever
-    )
-    straighten = np.exp(-1j * sro * np.outer(time, ramp)).astype(np.complex64)
-    received, payload = received * straighten[:trained], payload * straighten[trained:]
+    time = lag * (np.arange(trained + count) - (wf.preamble_symbols - 1) / 2)
+    channel, noise_var, sro = training.channel, training.noise_var, 0.0
+    for _ in range(2):
+        cells = [
+            (received, channel * training.known, ramp * time[:trained, None]),
+            (payload[:, wf.pilot_index], channel[wf.pilot_index] * pilots, ramp[wf.pilot_index] * time[trained:, None]),
+        ]
+        got, expected, lever = (
+            np.concatenate([part.reshape(-1) for part in parts]) for parts in zip(*cells, strict=True)
+        )
+        expected_power = np.maximum(np.abs(expected) ** 2, 1e-30)
+        step = tracking.clock_offset(got * np.conj(expected) / expected_power, expected_power / noise_var, lever)
+        straighten = np.exp(-1j * step * np.outer(time, ramp)).astype(np.complex64)
+        received, payload = received * straighten[:trained], payload * straighten[trained:]
+        sro += step
+        raw, gain = _least_squares(received, training.known)
+        residual = np.sum(np.abs(received - raw * training.known) ** 2)
+        noise_var = float(residual) / ((trained - 1) * raw.size - trained / 2) + 1e-30
+        channel, error = channel_estimate.smooth(wf, raw, noise_var * gain)
 
     data = wf.data_index
     power = np.maximum(np.abs(channel) ** 2, 1e-30)
@@ -178,7 +194,7 @@ def read_payload(
         start_sample=acquisition.start,
         symbols=gather(symbols)[: header.value_count].reshape(shape).astype(np.complex64),
         noise_var=gather(noise)[: header.value_count].reshape(shape).astype(np.float32),
-        snr_db=snr_db(channel[data], error[data], noise_var),
+        snr_db=snr_db(raw[data], noise_var * gain, noise_var),
         cfo_hz=(training.cfo + rate / (2 * np.pi * lag)) * sample_rate_hz,
         sro_ppm=1e6 * sro,
         evm_db=10 * np.log10(float(np.mean(np.abs(headers) ** 2)) + 1e-30),

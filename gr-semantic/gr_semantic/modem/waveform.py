@@ -115,8 +115,11 @@ class Waveform(BaseModel):
     def names() -> list[str]:
         return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
-    def __hash__(self) -> int:  # frozen: caches key on it
+    def __hash__(self) -> int:  # caches key on waveforms
         return hash(self.digest)
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, Waveform) and self.digest == other.digest
 
     @cached_property
     def digest(self) -> str:
