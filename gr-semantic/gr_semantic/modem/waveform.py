@@ -189,7 +189,8 @@ class Waveform(BaseModel):
 
     def payload_scrambler(self, symbols: int) -> np.ndarray:
         """Unit phases of the payload's cells (complex64, symbols x data carriers)."""
-        return pn.qpsk(_PN_PAYLOAD, symbols * self.data_count).reshape(symbols, -1).astype(np.complex64)
+        cells = pn.qpsk(_PN_PAYLOAD, symbols * self.data_count)
+        return cells.reshape(symbols, self.data_count).astype(np.complex64)
 
     def padding(self, count: int) -> np.ndarray:
         """Values that fill the payload's unused cells (complex64)."""
