@@ -7,4 +7,13 @@ from .modulate import frame_len, modulate
 from .stream import StreamReceiver, receive
 from .waveform import Waveform, WaveformError
 
-__all__ = ["Frame", "Header", "StreamReceiver", "Waveform", "WaveformError", "frame_len", "modulate", "receive"]
+__all__ = [
+    "Frame",
+    "Header",
+    "StreamReceiver",
+    "Waveform",
+    "WaveformError",
+    "frame_len",
+    "modulate",
+    "receive",
+]

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Channel estimate with noise reduction.
+"""Channel estimate with noise reduction; a batch of frames a call.
 
 A channel whose echoes fit into the cyclic prefix varies smoothly over the carriers. The Wiener filter for a uniform
-delay profile over that span uses this without knowing the real profile: the robust choice of Y. Li, L. Cimini, N.
-Sollenberger, "Robust channel estimation for OFDM systems with rapid dispersive fading channels", IEEE Trans. Commun.
-46(7), 1998.
+delay profile over that span uses this without knowing the real profile: the robust choice of Y. Li, L. Cimini,
+N. Sollenberger, "Robust channel estimation for OFDM systems with rapid dispersive fading channels", IEEE Trans.
+Commun. 46(7), 1998. In the eigenvectors of the prior covariance the filter is one factor each.
 """
 
 from functools import lru_cache
@@ -13,25 +13,47 @@ import numpy as np
 
 from .waveform import Waveform
 
+_NEGLIGIBLE = 1e-7  # eigenvalues below this share of the power are left out: -70 dB
 
-@lru_cache(maxsize=256)
-def _smoother(wf: Waveform, noise_db: int) -> tuple[np.ndarray, np.ndarray]:
-    """Filter (occupied x occupied, complex64) and error variance per carrier for unit channel power and this noise."""
-    delays = np.arange(-wf.window_backoff, wf.cp_len - wf.window_backoff)  # of the paths, relative to the start found
+
+@lru_cache(maxsize=8)
+def _modes(wf: Waveform) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvectors (occupied x modes, complex64) and eigenvalues (modes, float32) of the prior covariance."""
+    delays = np.arange(
+        -wf.window_backoff, wf.cp_len - wf.window_backoff
+    )  # of the paths, relative to the start found
     steering = np.exp(-2j * np.pi * np.outer(wf.occupied, delays) / wf.fft_len)
-    prior = steering @ steering.conj().T / len(delays)
-    smoother = prior @ np.linalg.inv(prior + 10 ** (noise_db / 10) * np.eye(len(prior)))
-    error = np.real(np.diag(prior - smoother @ prior))
-    return smoother.astype(np.complex64), np.maximum(error, 0).astype(np.float32)
+    values, vectors = np.linalg.eigh(steering @ steering.conj().T / len(delays))
+    keep = values > _NEGLIGIBLE * values[-1]
+    return np.ascontiguousarray(vectors[:, keep], np.complex64), values[keep].astype(
+        np.float32
+    )
 
 
-def smooth(wf: Waveform, raw: np.ndarray, noise_var: float) -> tuple[np.ndarray, np.ndarray]:
-    """Least-squares channel with its noise variance -> smoothed channel (complex64, occupied) and error variance
-    (float32, occupied).
+def smooth(
+    wf: Waveform, raw: np.ndarray, noise_var: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Least-squares channels with their noise variance -> smoothed channels and their error variance.
 
-    `raw` is relative to the start that was found (a path at that start has no phase slope).
+    raw: frames x occupied, complex64, relative to the start that was found (a path at that start has no phase slope);
+    noise_var: frames. Returns complex64 and float32, frames x occupied.
     """
-    power = max(float(np.mean(np.abs(raw) ** 2)) - noise_var, 1e-3 * noise_var, 1e-30)
-    noise_db = round(10 * np.log10(max(noise_var / power, 1e-6)))
-    smoother, error = _smoother(wf, min(noise_db, 20))
-    return smoother @ raw.astype(np.complex64), error * np.float32(power)
+    vectors, values = _modes(wf)
+    power = (
+        np.maximum(
+            np.mean(raw.real**2 + raw.imag**2, axis=1) - noise_var, 1e-3 * noise_var
+        )
+        + 1e-30
+    )
+    share = (noise_var / power).astype(np.float32)[:, None]
+    modes = _per_frame(raw, vectors.conj()) * (values / (values + share))
+    smoothed = _per_frame(modes, vectors.T)
+    error = _per_frame(
+        values * share / (values + share), (vectors.real**2 + vectors.imag**2).T
+    )
+    return smoothed, error * power.astype(np.float32)[:, None]
+
+
+def _per_frame(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """rows @ matrix as one product a row: a batched product would round differently from batch to batch."""
+    return np.stack([np.ascontiguousarray(row) @ matrix for row in rows])

@@ -1,24 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Samples of one detected frame to header, equalised symbols and measurements.
+"""Samples of detected frames to headers, equalised symbols and measurements; a batch of frames a call.
 
 Two passes. The preamble gives a first channel estimate, good enough for the header. The decoded header is then known,
 symbol by symbol, and becomes training: channel, noise, phase and clock are estimated again from everything that is
-known.
+known. Arrays are frames x symbols x carriers. What comes out of a frame does not depend on what else is in its batch.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.fft import fft
 
 from . import channel_estimate, tracking
 from .detect import Acquisition
-from .header import Header, decode_header
+from .header import Header, decode_headers
 from .mapping import gather
-from .modulate import header_grid
+from .modulate import header_grids
 from .snr import snr_db
 from .waveform import CODED_HEADER_BITS, Waveform
 
-_FINE_CFO_BINS = 16  # zero padding of the spectrum whose peak is the fine carrier offset
+_FINE_CFO_BINS = (
+    16  # zero padding of the spectrum whose peak is the fine carrier offset
+)
 
 
 @dataclass(frozen=True)
@@ -43,159 +47,315 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class _Training:
-    """What the first pass leaves for the second. Grids are symbols x occupied carriers, relative to the start found."""
+class Training:
+    """What the first pass leaves for the second, for one frame. Grids are symbols x carriers, relative to the start."""
 
+    acquisition: Acquisition
     header: Header
-    cfo: float  # cycles per sample, fine
+    word: np.ndarray  # the header's bits
+    turn: float  # fine carrier offset beyond the acquisition's, cycles per symbol
     dc: complex
-    received: np.ndarray  # preamble and header
-    known: np.ndarray  # what was sent in them
+    received: np.ndarray  # preamble and header, fine offset removed
     channel: np.ndarray
     noise_var: float
 
 
-def _dc_offset(samples: np.ndarray) -> complex:
-    """Mean of the samples where it is more than a signal without DC could have by chance (1 in 10^5), else 0."""
-    mean = samples.mean()
-    chance = 11.5 * np.vdot(samples, samples).real / len(samples) ** 2
-    return complex(mean) if abs(mean) ** 2 > chance else 0j
+def _power(x: np.ndarray) -> np.ndarray:
+    return x.real**2 + x.imag**2
 
 
-def _grid(wf: Waveform, samples: np.ndarray, start: int, first: int, count: int, cfo: float, dc: complex) -> np.ndarray:
-    """Occupied carriers (complex64) of `count` symbols from the frame's symbol `first` on, carrier and DC offset
+def _carriers(grids: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Some carriers of grids. take() and not [...]: its memory order, and with it the order of sums, is always
+    the same.
+    """
+    return np.take(grids, index, axis=-1)
+
+
+def _dc_offset(samples: np.ndarray) -> np.ndarray:
+    """Means of the frames' samples where they are more than a signal without DC has by chance (1 in 10^5), else 0."""
+    mean = samples.mean(axis=1)
+    chance = 11.5 * _power(samples).sum(axis=1) / samples.shape[1] ** 2
+    return np.where(_power(mean) > chance, mean, 0).astype(np.complex64)
+
+
+def _grid(
+    wf: Waveform,
+    samples: np.ndarray,
+    starts: Sequence[int],
+    first: int,
+    count: int,
+    cfo: np.ndarray,
+    dc,
+) -> np.ndarray:
+    """Occupied carriers (complex64) of `count` symbols from symbol `first` on, carrier (cycles/sample) and DC offset
     removed.
+
+    dc None: it is estimated, and returned as the second value.
     """
     lag, back = wf.symbol_len, wf.window_backoff
-    begin = first * lag + wf.cp_len - back
-    x = samples[start + first * lag : start + (first + count) * lag].reshape(count, lag) - np.complex64(dc)
-    x = x[:, wf.cp_len - back : wf.cp_len - back + wf.fft_len]
-    within = np.exp(-2j * np.pi * cfo * np.arange(wf.fft_len))
-    across = np.exp(-2j * np.pi * cfo * (begin + lag * np.arange(count)))
-    spectrum = np.fft.fft(x * within, axis=1, norm="ortho")[:, wf.bins]
-    shift = np.exp(2j * np.pi * wf.occupied * back / wf.fft_len)
-    return (spectrum * across[:, None] * shift).astype(np.complex64)
+    x = np.stack([samples[s + first * lag : s + (first + count) * lag] for s in starts])
+    if dc is None:
+        dc = _dc_offset(x)
+    begin = wf.cp_len - back
+    x = x.reshape(len(x), count, lag)[:, :, begin : begin + wf.fft_len]
+    if dc.any():
+        x = x - dc[:, None, None]
+    within = np.exp(-2j * np.pi * cfo[:, None] * np.arange(wf.fft_len)).astype(
+        np.complex64
+    )
+    across = np.exp(
+        -2j * np.pi * cfo[:, None] * (begin + lag * (first + np.arange(count)))
+    ).astype(np.complex64)
+    spectrum = _carriers(fft(x * within[:, None, :], axis=2, norm="ortho"), wf.bins)
+    return spectrum * wf.window_phase * across[:, :, None], dc
+
+
+def _turn_back(
+    grids: np.ndarray, cycles_per_symbol: np.ndarray, first: int
+) -> np.ndarray:
+    """Remove what is left of the carrier offset, symbol by symbol; the frames' symbol `first` comes first."""
+    symbol = first + np.arange(grids.shape[1])
+    return (
+        grids
+        * np.exp(-2j * np.pi * cycles_per_symbol[:, None] * symbol).astype(
+            np.complex64
+        )[:, :, None]
+    )
 
 
 def _phase_observations(received, expected, noise_var):
     """Per symbol: how far known cells are turned (complex, 1 = not at all) and the noise variance of that."""
-    power = np.maximum(np.sum(np.abs(expected) ** 2, axis=1), 1e-30)
-    return np.sum(np.conj(expected) * received, axis=1) / power, noise_var / power
+    power = np.maximum(_power(expected).sum(axis=2), 1e-30)
+    return (np.conj(expected) * received).sum(axis=2) / power, noise_var[
+        :, None
+    ] / power
 
 
 def _least_squares(received, known):
-    """Channel per carrier from known cells (symbols x carriers), and its noise variance for unit noise."""
-    energy = np.sum(np.abs(known) ** 2, axis=0)
-    return np.sum(np.conj(known) * received, axis=0) / energy, float(np.mean(1 / energy))
+    """Channels from known cells of preamble and header, and their noise variance for unit noise."""
+    energy = _power(known).sum(axis=-2)
+    return (np.conj(known) * received).sum(axis=1) / energy, np.mean(
+        1 / energy, axis=-1
+    )
 
 
-def read_header(wf: Waveform, samples: np.ndarray, acquisition: Acquisition) -> _Training | None:
-    """First pass: preamble and header of the frame at `acquisition`; None if the header's CRC is wrong.
+def _fine_cfo(preamble: np.ndarray) -> np.ndarray:
+    """Cycles per symbol by which the preamble's symbols (signs removed) still turn: the peak of their summed
+    spectra.
+    """
+    repeats = preamble.shape[1]
+    size = _FINE_CFO_BINS * repeats
+    spectrum = _power(fft(preamble, size, axis=1)).sum(axis=2)
+    frame, peak = np.arange(len(spectrum)), spectrum.argmax(axis=1)
+    low, top, high = (spectrum[frame, (peak + i) % size] for i in (-1, 0, 1))
+    curvature = np.minimum(low - 2 * top + high, -1e-30)
+    return (
+        np.where(peak < size / 2, peak, peak - size) + 0.5 * (low - high) / curvature
+    ) / size
 
-    samples: complex64, at least up to the end of the header.
+
+def read_headers(
+    wf: Waveform, samples: np.ndarray, acquisitions: Sequence[Acquisition]
+) -> list[Training | None]:
+    """First pass: preambles and headers of the frames at `acquisitions`; None where the header's CRC is wrong.
+
+    samples: complex64, at least up to the end of the last header.
     """
     repeats, total = wf.preamble_symbols, wf.preamble_symbols + wf.header_symbols
-    dc = _dc_offset(samples[acquisition.start : acquisition.start + total * wf.symbol_len])
-    received = _grid(wf, samples, acquisition.start, 0, total, acquisition.cfo, dc)
-    preamble = received[:repeats] * np.asarray(wf.preamble.cover, np.float32)[:, None]
-    size = _FINE_CFO_BINS * repeats
-    spectrum = np.sum(np.abs(np.fft.fft(preamble, size, axis=0)) ** 2, axis=1)
-    peak = int(spectrum.argmax())
-    low, top, high = spectrum[peak - 1], spectrum[peak], spectrum[(peak + 1) % size]
-    curvature = low - 2 * top + high
-    peak += 0.5 * (low - high) / curvature if curvature < 0 else 0.0
-    turn = (peak if peak < size / 2 else peak - size) / size  # cycles per symbol
-    received = received * np.exp(-2j * np.pi * turn * np.arange(total))[:, None].astype(np.complex64)
+    starts, cfo = (
+        [a.start for a in acquisitions],
+        np.array([a.cfo for a in acquisitions]),
+    )
+    received, dc = _grid(wf, samples, starts, 0, total, cfo, None)
+    turn = _fine_cfo(received[:, :repeats] * wf.cover[:, None])
+    received = _turn_back(received, turn, 0)
 
-    cover = np.asarray(wf.preamble.cover, np.float32)[:, None]
-    sent = cover * wf.preamble_values.astype(np.complex64)
-    raw, gain = _least_squares(received[:repeats], sent)
-    noise_var = float(np.sum(np.abs(received[:repeats] - raw * sent) ** 2)) / ((repeats - 1) * raw.size) + 1e-30
+    sent = wf.preamble_grid
+    raw, gain = _least_squares(received[:, :repeats], sent)
+    residual = _power(received[:, :repeats] - raw[:, None] * sent).sum(axis=(1, 2))
+    noise_var = residual / ((repeats - 1) * raw.shape[1]) + 1e-30
     channel, _ = channel_estimate.smooth(wf, raw, noise_var * gain)
 
-    pilots = wf.pilots(0, wf.header_symbols)
-    at_preamble = _phase_observations(received[:repeats], channel * sent, noise_var)
-    at_pilots = _phase_observations(received[repeats:, wf.pilot_index], channel[wf.pilot_index] * pilots, noise_var)
-    observed, variance = (np.concatenate(parts) for parts in zip(at_preamble, at_pilots, strict=True))
-    phase = tracking.common_phase(observed, variance, wf.phase_noise_rad)
-    cells = received[repeats:, wf.data_index] * np.exp(-1j * phase[repeats:])[:, None]
-    soft = gather((np.conj(channel[wf.data_index] * wf.header_scrambler) * cells).real)
-    copies = -(-soft.size // CODED_HEADER_BITS)
-    metrics = np.pad(soft, (0, copies * CODED_HEADER_BITS - soft.size)).reshape(copies, -1).sum(axis=0)
-    header = decode_header(metrics)
-    if header is None or wf.payload_symbols(header.value_count) > wf.max_payload_symbols:
-        return None
-    return _Training(
-        header=header,
-        cfo=acquisition.cfo + turn / wf.symbol_len,
-        dc=dc,
-        received=received,
-        known=np.concatenate([sent, header_grid(wf, header)]),
-        channel=channel,
-        noise_var=noise_var,
+    pilots, at = wf.pilots(0, wf.header_symbols), wf.pilot_index
+    observations = [
+        _phase_observations(received[:, :repeats], channel[:, None] * sent, noise_var),
+        _phase_observations(
+            _carriers(received[:, repeats:], at),
+            _carriers(channel, at)[:, None] * pilots,
+            noise_var,
+        ),
+    ]
+    phase = tracking.common_phase(
+        *(np.concatenate(p, axis=1) for p in zip(*observations, strict=True)),
+        wf.phase_noise_rad,
     )
-
-
-def read_payload(
-    wf: Waveform, samples: np.ndarray, acquisition: Acquisition, training: _Training, sample_rate_hz: float
-) -> Frame:
-    """Second pass: everything else of the frame. samples: complex64, at least up to the frame's end."""
-    header, lag = training.header, wf.symbol_len
-    trained = len(training.known)
-    count = wf.payload_symbols(header.value_count)
-    # The fine offset rotates symbols, as in the first pass; both passes then share one phase reference.
-    turn = (training.cfo - acquisition.cfo) * lag
-    payload = _grid(wf, samples, acquisition.start, trained, count, acquisition.cfo, training.dc)
-    payload = payload * np.exp(-2j * np.pi * turn * (trained + np.arange(count)))[:, None].astype(np.complex64)
-    pilots = wf.pilots(wf.header_symbols, count)
-
-    # Phase of all symbols against the first channel estimate, then the channel again with that phase removed.
-    expected = training.channel * training.known
-    known_part = _phase_observations(training.received, expected, training.noise_var)
-    pilot_part = _phase_observations(
-        payload[:, wf.pilot_index], training.channel[wf.pilot_index] * pilots, training.noise_var
+    expected = (
+        _carriers(channel, wf.data_index)[:, None]
+        * wf.header_scrambler
+        * np.exp(1j * phase[:, repeats:, None]).astype(np.complex64)
     )
-    observed, variance = (np.concatenate(parts) for parts in zip(known_part, pilot_part, strict=True))
-    phase = tracking.common_phase(observed, variance, wf.phase_noise_rad)
-    turned = np.exp(-1j * phase)[:, None].astype(np.complex64)
-    received, payload = training.received * turned[:trained], payload * turned[trained:]
+    soft = gather(
+        (np.conj(expected) * _carriers(received[:, repeats:], wf.data_index)).real
+    )
+    copies = -(-soft.shape[1] // CODED_HEADER_BITS)
+    soft = np.pad(soft, ((0, 0), (0, copies * CODED_HEADER_BITS - soft.shape[1])))
+    headers, words = decode_headers(
+        soft.reshape(len(soft), copies, CODED_HEADER_BITS).sum(axis=1)
+    )
+    return [
+        Training(
+            acquisition,
+            header,
+            words[i],
+            turn[i],
+            dc[i],
+            received[i],
+            channel[i],
+            noise_var[i],
+        )
+        if header and wf.payload_symbols(header.value_count) <= wf.max_payload_symbols
+        else None
+        for i, (acquisition, header) in enumerate(
+            zip(acquisitions, headers, strict=True)
+        )
+    ]
+
+
+def read_payloads(
+    wf: Waveform,
+    samples: np.ndarray,
+    trainings: Sequence[Training],
+    sample_rate_hz: float,
+) -> list[Frame]:
+    """Second pass: everything else of frames whose payloads take the same number of symbols.
+
+    samples: complex64, at least up to the end of the last frame.
+    """
+    lag, headers = wf.symbol_len, [t.header for t in trainings]
+    count = wf.payload_symbols(headers[0].value_count)
+    starts, cfo = (
+        [t.acquisition.start for t in trainings],
+        np.array([t.acquisition.cfo for t in trainings]),
+    )
+    turn, dc = (
+        np.array([t.turn for t in trainings]),
+        np.array([t.dc for t in trainings]),
+    )
+    received = np.stack([t.received for t in trainings])
+    channel, noise_var = (
+        np.stack([t.channel for t in trainings]),
+        np.array([t.noise_var for t in trainings]),
+    )
+    header_cells = header_grids(wf, np.stack([t.word for t in trainings]))
+    known = np.concatenate(
+        [
+            np.broadcast_to(wf.preamble_grid, (len(headers), *wf.preamble_grid.shape)),
+            header_cells,
+        ],
+        1,
+    )
+    trained = known.shape[1]
+    at, pilots = wf.pilot_index, wf.pilots(wf.header_symbols, count)
+    payload = np.empty((len(headers), 0, len(wf.occupied)), np.complex64)
+    if count:
+        payload = _turn_back(
+            _grid(wf, samples, starts, trained, count, cfo, dc)[0], turn, trained
+        )
+
+    # Phase of all symbols against the first channel estimate.
+    observations = [
+        _phase_observations(received, channel[:, None] * known, noise_var),
+        _phase_observations(
+            _carriers(payload, at), _carriers(channel, at)[:, None] * pilots, noise_var
+        ),
+    ]
+    phase = tracking.common_phase(
+        *(np.concatenate(p, axis=1) for p in zip(*observations, strict=True)),
+        wf.phase_noise_rad,
+    )
+    upright = np.exp(-1j * phase)[:, :, None].astype(np.complex64)
+    received, payload = received * upright[:, :trained], payload * upright[:, trained:]
 
     # Sampling clock and channel by turns: each spoils the other's estimate until it is known.
     ramp = -2 * np.pi * wf.occupied / wf.fft_len
     time = lag * (np.arange(trained + count) - (wf.preamble_symbols - 1) / 2)
-    channel, noise_var, sro = training.channel, training.noise_var, 0.0
+    sro = np.zeros(len(headers))
     for _ in range(2):
-        cells = [
-            (received, channel * training.known, ramp * time[:trained, None]),
-            (payload[:, wf.pilot_index], channel[wf.pilot_index] * pilots, ramp[wf.pilot_index] * time[trained:, None]),
-        ]
-        got, expected, lever = (
-            np.concatenate([part.reshape(-1) for part in parts]) for parts in zip(*cells, strict=True)
-        )
-        expected_power = np.maximum(np.abs(expected) ** 2, 1e-30)
-        step = tracking.clock_offset(got * np.conj(expected) / expected_power, expected_power / noise_var, lever)
-        straighten = np.exp(-1j * step * np.outer(time, ramp)).astype(np.complex64)
-        received, payload = received * straighten[:trained], payload * straighten[trained:]
+        precision, evidence = np.zeros(len(headers)), np.zeros(len(headers))
+        for got, expected, carriers, when in (
+            (received, channel[:, None] * known, ramp, time[:trained]),
+            (
+                _carriers(payload, at),
+                _carriers(channel, at)[:, None] * pilots,
+                ramp[at],
+                time[trained:],
+            ),
+        ):
+            # the cell over what was expected has the imaginary part im(got conj(expected)) / |expected|^2 and
+            # the noise variance noise_var / |expected|^2
+            evidence += (
+                when * ((got * np.conj(expected)).imag * carriers).sum(axis=2)
+            ).sum(axis=1)
+            precision += (when**2 * (_power(expected) * carriers**2).sum(axis=2)).sum(
+                axis=1
+            )
+        step = tracking.clock_offset(precision / noise_var, evidence / noise_var)
         sro += step
-        raw, gain = _least_squares(received, training.known)
-        residual = np.sum(np.abs(received - raw * training.known) ** 2)
-        noise_var = float(residual) / ((trained - 1) * raw.size - trained / 2) + 1e-30
+        straighten = np.exp(-1j * step[:, None, None] * np.outer(time, ramp)).astype(
+            np.complex64
+        )
+        received, payload = (
+            received * straighten[:, :trained],
+            payload * straighten[:, trained:],
+        )
+        raw, gain = _least_squares(received, known)
+        residual = _power(received - raw[:, None] * known).sum(axis=(1, 2))
+        noise_var = residual / ((trained - 1) * raw.shape[1] - trained / 2) + 1e-30
         channel, error = channel_estimate.smooth(wf, raw, noise_var * gain)
 
-    data = wf.data_index
-    power = np.maximum(np.abs(channel) ** 2, 1e-30)
-    headers = received[wf.preamble_symbols :, data] / channel[data] - training.known[wf.preamble_symbols :, data]
-    symbols = payload[:, data] * np.conj(channel[data]) / power[data] * np.conj(wf.payload_scrambler(count))
-    noise = np.broadcast_to((noise_var + error[data]) / power[data], symbols.shape)
-    shape = (header.image_count, header.budget) if header.kind == "data" else (0, 0)
-    rate = np.polyfit(np.arange(len(phase)), phase, 1)[0]
-    return Frame(
-        header=header,
-        start_sample=acquisition.start,
-        symbols=gather(symbols)[: header.value_count].reshape(shape).astype(np.complex64),
-        noise_var=gather(noise)[: header.value_count].reshape(shape).astype(np.float32),
-        snr_db=snr_db(raw[data], noise_var * gain, noise_var),
-        cfo_hz=(training.cfo + rate / (2 * np.pi * lag)) * sample_rate_hz,
-        sro_ppm=1e6 * sro,
-        evm_db=10 * np.log10(float(np.mean(np.abs(headers) ** 2)) + 1e-30),
+    on_data = _carriers(channel, wf.data_index)
+    power = np.maximum(_power(on_data), 1e-30)
+    equaliser = (np.conj(on_data) / power)[:, None]
+    header_error = (
+        _carriers(received[:, wf.preamble_symbols :], wf.data_index) * equaliser
+    )
+    header_error = header_error - _carriers(header_cells, wf.data_index)
+    evm_db = 10 * np.log10(_power(header_error).mean(axis=(1, 2)) + 1e-30)
+    symbols = gather(
+        _carriers(payload, wf.data_index)
+        * equaliser
+        * np.conj(wf.payload_scrambler(count))
+    )
+    noise = ((noise_var[:, None] + _carriers(error, wf.data_index)) / power).astype(
+        np.float32
+    )
+    noise = gather(np.repeat(noise[:, None], count, axis=1))
+    snr = snr_db(_carriers(raw, wf.data_index), noise_var * gain, noise_var)
+    rate = _phase_rate(phase)
+    return [
+        Frame(
+            header=header,
+            start_sample=starts[i],
+            symbols=_per_image(header, symbols[i]),
+            noise_var=_per_image(header, noise[i]),
+            snr_db=float(snr[i]),
+            cfo_hz=float(cfo[i] + (turn[i] + rate[i]) / lag) * sample_rate_hz,
+            sro_ppm=1e6 * float(sro[i]),
+            evm_db=float(evm_db[i]),
+        )
+        for i, header in enumerate(headers)
+    ]
+
+
+def _phase_rate(phase: np.ndarray) -> np.ndarray:
+    """Slope of a straight line through each frame's phases, in cycles per symbol."""
+    symbol = np.arange(phase.shape[1]) - (phase.shape[1] - 1) / 2
+    return (phase * symbol).sum(axis=1) / (symbol**2).sum() / (2 * np.pi)
+
+
+def _per_image(header: Header, values: np.ndarray) -> np.ndarray:
+    if header.kind != "data":
+        return np.empty((0, 0), values.dtype)
+    return (
+        values[: header.value_count].reshape(header.image_count, header.budget).copy()
     )

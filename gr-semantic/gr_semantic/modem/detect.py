@@ -8,16 +8,19 @@ Commun. 45(12), 1997, with the cover of H. Minn, V. Bhargava, K. Letaief, "A rob
 synchronization for OFDM systems", IEEE Trans. Wireless 2(4), 2003.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.fft import fft, ifft, next_fast_len
+from scipy.fft import fft, ifft
 
 from .waveform import Waveform
 
 STEP = 8  # samples between two positions of the scan
-MAX_CFO_CARRIERS = 5.6  # carrier offsets that the matched filter looks for, in carrier spacings
+MAX_CFO_CARRIERS = (
+    5.6  # carrier offsets that the matched filter looks for, in carrier spacings
+)
 # Least squared correlation with the known preamble, 0..1. Independent of the scan's threshold; noise that passes
 # costs a header decoding, and the CRC ends it.
 _MATCH_THRESHOLD = 0.15
@@ -49,6 +52,13 @@ def scan_len(wf: Waveform) -> int:
     return wf.preamble_symbols * wf.symbol_len
 
 
+def _step_sum(x: np.ndarray) -> np.ndarray:
+    """Sums of STEP samples each."""
+    for _ in range(STEP.bit_length() - 1):
+        x = x[0::2] + x[1::2]
+    return x
+
+
 def scan(wf: Waveform, samples: np.ndarray) -> np.ndarray:
     """Squared normalised lag correlation (float32, 0..1) at positions 0, STEP, 2 STEP, ... of complex64 samples."""
     lag, repeats = wf.symbol_len, wf.preamble_symbols
@@ -58,53 +68,99 @@ def scan(wf: Waveform, samples: np.ndarray) -> np.ndarray:
     if positions <= 0:
         return np.empty(0, np.float32)
     x = samples[:count]
-    product = (np.conj(x[:-lag]) * x[lag:]).reshape(-1, STEP).sum(axis=1)
-    energy = (x.real**2 + x.imag**2).reshape(-1, STEP).sum(axis=1)
-    product, energy = _moving_sum(product, blocks), _moving_sum(energy, blocks)
-    signs = np.multiply(wf.preamble.cover[1:], wf.preamble.cover[:-1])
-    correlation = sum(sign * product[r * blocks : r * blocks + positions] for r, sign in enumerate(signs))
-    inner = sum(energy[r * blocks : r * blocks + positions] for r in range(1, repeats - 1))
+    product = np.conj(x[:-lag])
+    product *= x[lag:]
+    product = _moving_sum(_step_sum(product), blocks)
+    energy = _moving_sum(_step_sum(x.real**2 + x.imag**2), blocks)
+    signs = wf.preamble.cover
+    correlation = np.zeros(positions, np.complex64)
+    inner = np.zeros(positions, np.float32)
+    for r in range(repeats - 1):
+        part = product[r * blocks :][:positions]
+        correlation = (
+            correlation + part if signs[r] == signs[r + 1] else correlation - part
+        )
+        if r:
+            inner += energy[r * blocks :][:positions]
     first, last = energy[:positions], energy[(repeats - 1) * blocks :][:positions]
     tiny = np.float32(1e-30)
-    return (correlation.real**2 + correlation.imag**2) / ((inner + first) * (inner + last) + tiny)
+    return (correlation.real**2 + correlation.imag**2) / (
+        (inner + first) * (inner + last) + tiny
+    )
+
+
+def match_reach(wf: Waveform) -> int:
+    """Samples to either side of a position within which `match` looks for the start."""
+    return wf.symbol_len // 2 + STEP
 
 
 @lru_cache(maxsize=8)
-def _matched_filter(wf: Waveform, size: int) -> np.ndarray:
-    return np.conj(fft(wf.preamble_symbol.astype(np.complex64), size))
+def _matched_filter(wf: Waveform) -> tuple[np.ndarray, np.ndarray]:
+    """Ambiguities of the offset (whole turns a symbol), and the conjugate spectrum of the known symbol shifted by each.
 
-
-def match(wf: Waveform, samples: np.ndarray, position: int) -> Acquisition | None:
-    """Exact start and carrier offset of the preamble near `position` of the array, or None if there is none.
-
-    Looks half a symbol to either side. The symbols of the preamble are added up first, freed of their signs and of
-    the offset's fraction; the sum is then correlated with the known symbol for every whole ambiguity of the offset.
+    Three symbols long, so that one turn a symbol is a shift of three bins.
     """
-    lag, repeats = wf.symbol_len, wf.preamble_symbols
-    reach = lag // 2 + STEP
-    begin = max(position - reach, 0)
-    window = position + reach - begin + lag
-    if begin + (repeats - 1) * lag + window > len(samples):
-        window = len(samples) - begin - (repeats - 1) * lag
-    if window < lag:
-        return None
-    cover = np.asarray(wf.preamble.cover, dtype=np.float32)
-    x = samples[position : position + repeats * lag].reshape(repeats, lag) * cover[:, None]
-    fraction = np.angle(np.vdot(x[:-1], x[1:])) / (2 * np.pi * lag)
-    rows = np.stack([samples[begin + r * lag : begin + r * lag + window] for r in range(repeats)])
-    turns = np.exp(-2j * np.pi * fraction * lag * np.arange(repeats)) * cover
-    folded = (turns.astype(np.complex64)[:, None] * rows).sum(axis=0)
-    highest = int(np.ceil(MAX_CFO_CARRIERS * lag / wf.fft_len)) + 1
-    cfos = fraction + np.arange(-highest, highest + 1) / lag
-    cfos = cfos[np.abs(cfos) <= MAX_CFO_CARRIERS / wf.fft_len]
-    size = next_fast_len(window + lag)
-    turned = folded * np.exp(-2j * np.pi * cfos[:, None] * np.arange(window)).astype(np.complex64)
-    correlation = ifft(fft(turned, size, axis=1) * _matched_filter(wf, size), axis=1)[:, : window - lag + 1]
-    power = np.cumsum(np.concatenate([[0.0], np.abs(folded) ** 2]))
-    energy = power[lag:] - power[:-lag]
-    reference = float(np.sum(np.abs(wf.preamble_symbol) ** 2))
-    metric = np.abs(correlation) ** 2 / (energy * reference + 1e-30)
-    best, offset = np.unravel_index(metric.argmax(), metric.shape)
-    if metric[best, offset] < _MATCH_THRESHOLD:
-        return None
-    return Acquisition(start=int(begin + offset), cfo=float(cfos[best]))
+    highest = int(MAX_CFO_CARRIERS * wf.symbol_len / wf.fft_len) + 1
+    turns = np.arange(-highest, highest + 1)
+    spectrum = fft(wf.preamble_symbol, 3 * wf.symbol_len)
+    return turns, np.conj(np.stack([np.roll(spectrum, 3 * turn) for turn in turns]))
+
+
+def match(
+    wf: Waveform, samples: np.ndarray, positions: Sequence[int]
+) -> list[Acquisition | None]:
+    """Exact starts and carrier offsets of the preambles near `positions` of the array, None where there is none.
+
+    Looks `match_reach` to either side; that much must be there before a position, and as much after the preamble. The
+    symbols of the preamble are added up first, freed of their signs and of the offset's fraction; the sum is then
+    correlated with the known symbol for every whole ambiguity of the offset.
+    """
+    if len(positions) == 0:
+        return []
+    lag, repeats, reach = wf.symbol_len, wf.preamble_symbols, match_reach(wf)
+    window = 2 * reach + lag
+    rows = np.stack([samples[p - reach : p + reach + repeats * lag] for p in positions])
+    symbols = (
+        rows[:, reach : reach + repeats * lag].reshape(-1, repeats, lag)
+        * wf.cover[:, None]
+    )
+    fraction = np.angle(
+        (np.conj(symbols[:, :-1]) * symbols[:, 1:]).sum(axis=(1, 2))
+    ) / (2 * np.pi)  # turns a symbol
+    turn = (
+        np.exp(-2j * np.pi * fraction[:, None] * np.arange(repeats)).astype(
+            np.complex64
+        )
+        * wf.cover
+    )
+    folded = sum(
+        turn[:, r, None] * rows[:, r * lag : r * lag + window] for r in range(repeats)
+    )
+    energy = np.cumsum(
+        np.pad(folded.real**2 + folded.imag**2, ((0, 0), (1, 0))),
+        axis=1,
+        dtype=np.float64,
+    )
+    energy = energy[:, lag:] - energy[:, :-lag]
+    within = np.exp(-2j * np.pi * fraction[:, None] * np.arange(window) / lag).astype(
+        np.complex64
+    )
+    turns, known = _matched_filter(wf)
+    spectrum = fft(folded * within, 3 * lag, axis=1)
+    correlation = ifft(spectrum[:, None, :] * known, axis=2)[:, :, : window - lag + 1]
+    reference = np.float32(np.sum(np.abs(wf.preamble_symbol) ** 2))
+    metric = (correlation.real**2 + correlation.imag**2) / (energy * reference + 1e-30)[
+        :, None
+    ]
+    cfo = (fraction[:, None] + turns) / lag
+    metric[np.abs(cfo) > MAX_CFO_CARRIERS / wf.fft_len] = 0
+    found: list[Acquisition | None] = []
+    for i, position in enumerate(positions):
+        best, offset = divmod(int(metric[i].argmax()), metric.shape[2])
+        good = metric[i, best, offset] >= _MATCH_THRESHOLD
+        found.append(
+            Acquisition(position - reach + offset, float(cfo[i, best]))
+            if good
+            else None
+        )
+    return found

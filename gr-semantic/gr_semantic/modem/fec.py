@@ -24,10 +24,19 @@ def _taps(generator: int) -> list[int]:
     return [delay for delay in range(MEMORY + 1) if generator >> (MEMORY - delay) & 1]
 
 
+def _xor_shifted(target: np.ndarray, bits: np.ndarray, delay: int) -> None:
+    """target ^= bits shifted cyclically by `delay` along the last axis."""
+    target[..., delay:] ^= bits[..., : bits.shape[-1] - delay]
+    target[..., :delay] ^= bits[..., bits.shape[-1] - delay :]
+
+
 def encode(bits: np.ndarray) -> np.ndarray:
-    """Code a block of k bits (uint8) into 3 k bits: the outputs of the three generators, bit by bit."""
-    streams = [np.bitwise_xor.reduce([np.roll(bits, delay) for delay in _taps(g)]) for g in GENERATORS]
-    return np.stack(streams, axis=1).reshape(-1)
+    """Code words of k bits (uint8, ... x k) into 3 k bits: the outputs of the three generators, bit by bit."""
+    coded = np.zeros((*bits.shape, len(GENERATORS)), np.uint8)
+    for j, generator in enumerate(GENERATORS):
+        for delay in _taps(generator):
+            _xor_shifted(coded[..., j], bits, delay)
+    return coded.reshape(*bits.shape[:-1], -1)
 
 
 @lru_cache(maxsize=1)
@@ -48,7 +57,9 @@ def _section_signs() -> np.ndarray:
 def viterbi(metrics: np.ndarray, wraps: int = 3) -> np.ndarray:
     """Decode soft values (3 k, positive = bit 0, any common scale) into k bits (uint8); k must be a multiple of 6."""
     sections = len(metrics) // (MEMORY * len(GENERATORS))
-    branch = (metrics.reshape(sections, -1).astype(np.float32) @ _section_signs()).reshape(sections, _STATES, _STATES)
+    branch = (
+        metrics.reshape(sections, -1).astype(np.float32) @ _section_signs()
+    ).reshape(sections, _STATES, _STATES)
     path = np.zeros(_STATES, dtype=np.float32)
     came_from = np.empty((sections, _STATES), dtype=np.intp)
     rows = np.arange(_STATES)
@@ -62,13 +73,20 @@ def viterbi(metrics: np.ndarray, wraps: int = 3) -> np.ndarray:
         start = rows  # trace all 64 survivors back at once
         for s in range(sections - 1, -1, -1):
             start = came_from[s, start]
-        closed = np.flatnonzero(start == rows)  # survivors that close on themselves are code words
+        closed = np.flatnonzero(
+            start == rows
+        )  # survivors that close on themselves are code words
         if len(closed):
             metric = path[closed] - begin[closed]
             if metric.max() > best_metric:
-                best, best_metric = _trace(came_from, closed[metric.argmax()]), metric.max()
+                best, best_metric = (
+                    _trace(came_from, closed[metric.argmax()]),
+                    metric.max(),
+                )
         end = path.argmax()
-        if start[end] == end:  # the best of all survivors closes: nothing better will come
+        if (
+            start[end] == end
+        ):  # the best of all survivors closes: nothing better will come
             break
         path = path - path[end]
     return _trace(came_from, end) if best is None else best
@@ -90,7 +108,9 @@ def _inverse() -> list[list[int]]:
     Solves sum_j a_j(D) g_j(D) = 1 over GF(2) for polynomials of degree <= MEMORY by elimination.
     """
     degree = MEMORY
-    unknowns = [(j, delay) for delay in range(degree + 1) for j in range(len(GENERATORS))]
+    unknowns = [
+        (j, delay) for delay in range(degree + 1) for j in range(len(GENERATORS))
+    ]
     rows = np.zeros((2 * degree + 1, len(unknowns) + 1), dtype=np.uint8)
     for column, (j, delay) in enumerate(unknowns):
         for tap in _taps(GENERATORS[j]):
@@ -118,7 +138,10 @@ def _inverse() -> list[list[int]]:
 
 
 def invert(coded: np.ndarray) -> np.ndarray:
-    """Bits whose code word these 3 k hard bits (uint8) are; wrong wherever a coded bit in reach is wrong."""
-    streams = coded.reshape(-1, len(GENERATORS)).T
-    shifted = [np.roll(streams[j], delay) for j, delays in enumerate(_inverse()) for delay in delays]
-    return np.bitwise_xor.reduce(shifted)
+    """Bits (uint8, ... x k) whose code words these hard bits (uint8, ... x 3 k) are; wrong near a wrong coded bit."""
+    streams = coded.reshape(*coded.shape[:-1], -1, len(GENERATORS))
+    bits = np.zeros(streams.shape[:-1], np.uint8)
+    for j, delays in enumerate(_inverse()):
+        for delay in delays:
+            _xor_shifted(bits, streams[..., j], delay)
+    return bits

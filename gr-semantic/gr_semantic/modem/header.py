@@ -44,7 +44,9 @@ class Header:
 
     def __post_init__(self):
         if self.kind not in KINDS:
-            raise UserError(f"header: kind '{self.kind}' is not one of {', '.join(KINDS)}")
+            raise UserError(
+                f"header: kind '{self.kind}' is not one of {', '.join(KINDS)}"
+            )
         limits = {
             "link_id": 255,
             "sequence": 65535,
@@ -55,14 +57,20 @@ class Header:
         }
         for field, high in limits.items():
             if not 0 <= getattr(self, field) <= high:
-                raise UserError(f"header: {field} = {getattr(self, field)} is outside 0..{high}")
+                raise UserError(
+                    f"header: {field} = {getattr(self, field)} is outside 0..{high}"
+                )
         for field in ("budget", "image_count"):
             if not 1 <= getattr(self, field) <= 256:
-                raise UserError(f"header: {field} = {getattr(self, field)} is outside 1..256")
+                raise UserError(
+                    f"header: {field} = {getattr(self, field)} is outside 1..256"
+                )
         if not np.isfinite(self.snr_db):
             raise UserError(f"header: snr_db = {self.snr_db} is not a number")
         code = min(max(round((self.snr_db - SNR_MIN_DB) / SNR_STEP_DB), 0), 255)
-        object.__setattr__(self, "snr_db", SNR_MIN_DB + SNR_STEP_DB * code)  # what the other end will read
+        object.__setattr__(
+            self, "snr_db", SNR_MIN_DB + SNR_STEP_DB * code
+        )  # what the other end will read
 
     @property
     def value_count(self) -> int:
@@ -79,7 +87,9 @@ class Header:
             "budget": self.budget - 1,
             "image_count": self.image_count - 1,
         }
-        text = "".join(f"{values[field]:0{width}b}" for field, width in _COMMON + _BODY[self.kind])
+        text = "".join(
+            f"{values[field]:0{width}b}" for field, width in _COMMON + _BODY[self.kind]
+        )
         info = np.array(list(text), dtype=np.uint8)
         return np.concatenate([info, crc.crc24(info)])
 
@@ -111,12 +121,13 @@ class Header:
         return cls(kind=kind, snr_db=snr_db, **common, **body)
 
 
-def encode_header(header: Header) -> np.ndarray:
-    """288 coded bits (uint8)."""
-    return fec.encode(header.to_bits())
+def decode_headers(metrics: np.ndarray) -> tuple[list[Header | None], np.ndarray]:
+    """Headers of soft values (words x 288, positive = bit 0, any scale each), None where there is none; and their bits.
 
-
-def decode_header(metrics: np.ndarray) -> Header | None:
-    """The header of 288 soft values (float, positive = bit 0, any scale), or None."""
-    header = Header.from_bits(fec.invert((metrics < 0).astype(np.uint8)))
-    return header or Header.from_bits(fec.viterbi(metrics))
+    The bits (uint8, words x 96) are what the headers were read from.
+    """
+    words = fec.invert((metrics < 0).view(np.uint8))
+    good = np.all(crc.crc24(words[:, :INFO_BITS]) == words[:, INFO_BITS:], axis=1)
+    for i in np.flatnonzero(~good):  # the channel was not that good: decode
+        words[i] = fec.viterbi(metrics[i])
+    return [Header.from_bits(word) for word in words], words
