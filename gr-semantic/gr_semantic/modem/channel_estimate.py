@@ -17,40 +17,27 @@ _NEGLIGIBLE = 1e-7  # eigenvalues below this share of the power are left out: -7
 
 
 @lru_cache(maxsize=8)
-def _modes(wf: Waveform) -> tuple[np.ndarray, np.ndarray]:
+def modes(wf: Waveform) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvectors (occupied x modes, complex64) and eigenvalues (modes, float32) of the prior covariance."""
-    delays = np.arange(
-        -wf.window_backoff, wf.cp_len - wf.window_backoff
-    )  # of the paths, relative to the start found
+    delays = np.arange(-wf.window_backoff, wf.cp_len - wf.window_backoff)  # of the paths, relative to the start found
     steering = np.exp(-2j * np.pi * np.outer(wf.occupied, delays) / wf.fft_len)
     values, vectors = np.linalg.eigh(steering @ steering.conj().T / len(delays))
     keep = values > _NEGLIGIBLE * values[-1]
-    return np.ascontiguousarray(vectors[:, keep], np.complex64), values[keep].astype(
-        np.float32
-    )
+    return np.ascontiguousarray(vectors[:, keep], np.complex64), values[keep].astype(np.float32)
 
 
-def smooth(
-    wf: Waveform, raw: np.ndarray, noise_var: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def smooth(wf: Waveform, raw: np.ndarray, noise_var: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Least-squares channels with their noise variance -> smoothed channels and their error variance.
 
     raw: frames x occupied, complex64, relative to the start that was found (a path at that start has no phase slope);
     noise_var: frames. Returns complex64 and float32, frames x occupied.
     """
-    vectors, values = _modes(wf)
-    power = (
-        np.maximum(
-            np.mean(raw.real**2 + raw.imag**2, axis=1) - noise_var, 1e-3 * noise_var
-        )
-        + 1e-30
-    )
+    vectors, values = modes(wf)
+    power = np.maximum(np.mean(raw.real**2 + raw.imag**2, axis=1) - noise_var, 1e-3 * noise_var) + 1e-30
     share = (noise_var / power).astype(np.float32)[:, None]
-    modes = _per_frame(raw, vectors.conj()) * (values / (values + share))
-    smoothed = _per_frame(modes, vectors.T)
-    error = _per_frame(
-        values * share / (values + share), (vectors.real**2 + vectors.imag**2).T
-    )
+    amplitudes = _per_frame(raw, vectors.conj()) * (values / (values + share))
+    smoothed = _per_frame(amplitudes, vectors.T)
+    error = _per_frame(values * share / (values + share), (vectors.real**2 + vectors.imag**2).T)
     return smoothed, error * power.astype(np.float32)[:, None]
 
 

@@ -26,14 +26,10 @@ def _register(bits: list[int], register: int) -> np.ndarray:
 def _affine(length: int) -> tuple[np.ndarray, np.ndarray]:
     """The CRC of `length` bits as a GF(2) matrix (float32, length x 24) and constant (uint8, 24)."""
     unit = [[int(i == j) for i in range(length)] for j in range(length)]
-    return np.stack([_register(bits, 0) for bits in unit]).astype(
-        np.float32
-    ), _register([0] * length, _INITIAL)
+    return np.stack([_register(bits, 0) for bits in unit]).astype(np.float32), _register([0] * length, _INITIAL)
 
 
 def crc24(bits: np.ndarray) -> np.ndarray:
     """CRCs of words of bits (uint8, ... x length) as bits (uint8, ... x 24)."""
     matrix, constant = _affine(bits.shape[-1])
-    return (bits.astype(np.float32) @ matrix).astype(
-        np.uint8
-    ) & 1 ^ constant  # sums are small integers: exact
+    return (bits.astype(np.float32) @ matrix).astype(np.uint8) & 1 ^ constant  # sums are small integers: exact

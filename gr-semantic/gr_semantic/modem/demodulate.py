@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.fft import fft
 
-from . import channel_estimate, tracking
+from . import channel_estimate, fading, tracking
 from .detect import Acquisition
 from .header import Header, decode_headers
 from .mapping import gather
@@ -20,9 +20,8 @@ from .modulate import header_grids
 from .snr import snr_db
 from .waveform import CODED_HEADER_BITS, Waveform
 
-_FINE_CFO_BINS = (
-    16  # zero padding of the spectrum whose peak is the fine carrier offset
-)
+_FIRST_REACH = 12  # payload symbols over which the first estimate of the clock offset looks
+_FINE_CFO_BINS = 16  # zero padding of the spectrum whose peak is the fine carrier offset
 
 
 @dataclass(frozen=True)
@@ -100,43 +99,28 @@ def _grid(
     x = x.reshape(len(x), count, lag)[:, :, begin : begin + wf.fft_len]
     if dc.any():
         x = x - dc[:, None, None]
-    within = np.exp(-2j * np.pi * cfo[:, None] * np.arange(wf.fft_len)).astype(
-        np.complex64
-    )
-    across = np.exp(
-        -2j * np.pi * cfo[:, None] * (begin + lag * (first + np.arange(count)))
-    ).astype(np.complex64)
+    within = np.exp(-2j * np.pi * cfo[:, None] * np.arange(wf.fft_len)).astype(np.complex64)
+    across = np.exp(-2j * np.pi * cfo[:, None] * (begin + lag * (first + np.arange(count)))).astype(np.complex64)
     spectrum = _carriers(fft(x * within[:, None, :], axis=2, norm="ortho"), wf.bins)
     return spectrum * wf.window_phase * across[:, :, None], dc
 
 
-def _turn_back(
-    grids: np.ndarray, cycles_per_symbol: np.ndarray, first: int
-) -> np.ndarray:
+def _turn_back(grids: np.ndarray, cycles_per_symbol: np.ndarray, first: int) -> np.ndarray:
     """Remove what is left of the carrier offset, symbol by symbol; the frames' symbol `first` comes first."""
     symbol = first + np.arange(grids.shape[1])
-    return (
-        grids
-        * np.exp(-2j * np.pi * cycles_per_symbol[:, None] * symbol).astype(
-            np.complex64
-        )[:, :, None]
-    )
+    return grids * np.exp(-2j * np.pi * cycles_per_symbol[:, None] * symbol).astype(np.complex64)[:, :, None]
 
 
 def _phase_observations(received, expected, noise_var):
     """Per symbol: how far known cells are turned (complex, 1 = not at all) and the noise variance of that."""
     power = np.maximum(_power(expected).sum(axis=2), 1e-30)
-    return (np.conj(expected) * received).sum(axis=2) / power, noise_var[
-        :, None
-    ] / power
+    return (np.conj(expected) * received).sum(axis=2) / power, noise_var[:, None] / power
 
 
 def _least_squares(received, known):
     """Channels from known cells of preamble and header, and their noise variance for unit noise."""
     energy = _power(known).sum(axis=-2)
-    return (np.conj(known) * received).sum(axis=1) / energy, np.mean(
-        1 / energy, axis=-1
-    )
+    return (np.conj(known) * received).sum(axis=1) / energy, np.mean(1 / energy, axis=-1)
 
 
 def _fine_cfo(preamble: np.ndarray) -> np.ndarray:
@@ -149,14 +133,10 @@ def _fine_cfo(preamble: np.ndarray) -> np.ndarray:
     frame, peak = np.arange(len(spectrum)), spectrum.argmax(axis=1)
     low, top, high = (spectrum[frame, (peak + i) % size] for i in (-1, 0, 1))
     curvature = np.minimum(low - 2 * top + high, -1e-30)
-    return (
-        np.where(peak < size / 2, peak, peak - size) + 0.5 * (low - high) / curvature
-    ) / size
+    return (np.where(peak < size / 2, peak, peak - size) + 0.5 * (low - high) / curvature) / size
 
 
-def read_headers(
-    wf: Waveform, samples: np.ndarray, acquisitions: Sequence[Acquisition]
-) -> list[Training | None]:
+def read_headers(wf: Waveform, samples: np.ndarray, acquisitions: Sequence[Acquisition]) -> list[Training | None]:
     """First pass: preambles and headers of the frames at `acquisitions`; None where the header's CRC is wrong.
 
     samples: complex64, at least up to the end of the last header.
@@ -194,14 +174,10 @@ def read_headers(
         * wf.header_scrambler
         * np.exp(1j * phase[:, repeats:, None]).astype(np.complex64)
     )
-    soft = gather(
-        (np.conj(expected) * _carriers(received[:, repeats:], wf.data_index)).real
-    )
+    soft = gather((np.conj(expected) * _carriers(received[:, repeats:], wf.data_index)).real)
     copies = -(-soft.shape[1] // CODED_HEADER_BITS)
     soft = np.pad(soft, ((0, 0), (0, copies * CODED_HEADER_BITS - soft.shape[1])))
-    headers, words = decode_headers(
-        soft.reshape(len(soft), copies, CODED_HEADER_BITS).sum(axis=1)
-    )
+    headers, words = decode_headers(soft.reshape(len(soft), copies, CODED_HEADER_BITS).sum(axis=1))
     return [
         Training(
             acquisition,
@@ -215,123 +191,47 @@ def read_headers(
         )
         if header and wf.payload_symbols(header.value_count) <= wf.max_payload_symbols
         else None
-        for i, (acquisition, header) in enumerate(
-            zip(acquisitions, headers, strict=True)
-        )
+        for i, (acquisition, header) in enumerate(zip(acquisitions, headers, strict=True))
     ]
 
 
 def read_payloads(
-    wf: Waveform,
-    samples: np.ndarray,
-    trainings: Sequence[Training],
-    sample_rate_hz: float,
+    wf: Waveform, samples: np.ndarray, trainings: Sequence[Training], sample_rate_hz: float
 ) -> list[Frame]:
     """Second pass: everything else of frames whose payloads take the same number of symbols.
 
     samples: complex64, at least up to the end of the last frame.
     """
-    lag, headers = wf.symbol_len, [t.header for t in trainings]
+    headers, acquisitions = [t.header for t in trainings], [t.acquisition for t in trainings]
     count = wf.payload_symbols(headers[0].value_count)
-    starts, cfo = (
-        [t.acquisition.start for t in trainings],
-        np.array([t.acquisition.cfo for t in trainings]),
-    )
-    turn, dc = (
-        np.array([t.turn for t in trainings]),
-        np.array([t.dc for t in trainings]),
-    )
+    starts, cfo = [a.start for a in acquisitions], np.array([a.cfo for a in acquisitions])
+    turn = np.array([t.turn for t in trainings])
     received = np.stack([t.received for t in trainings])
-    channel, noise_var = (
-        np.stack([t.channel for t in trainings]),
-        np.array([t.noise_var for t in trainings]),
-    )
     header_cells = header_grids(wf, np.stack([t.word for t in trainings]))
-    known = np.concatenate(
-        [
-            np.broadcast_to(wf.preamble_grid, (len(headers), *wf.preamble_grid.shape)),
-            header_cells,
-        ],
-        1,
-    )
+    preambles = np.broadcast_to(wf.preamble_grid, (len(headers), *wf.preamble_grid.shape))
+    known = np.concatenate([preambles, header_cells], axis=1)
     trained = known.shape[1]
-    at, pilots = wf.pilot_index, wf.pilots(wf.header_symbols, count)
     payload = np.empty((len(headers), 0, len(wf.occupied)), np.complex64)
     if count:
-        payload = _turn_back(
-            _grid(wf, samples, starts, trained, count, cfo, dc)[0], turn, trained
-        )
+        dc = np.array([t.dc for t in trainings])
+        payload = _turn_back(_grid(wf, samples, starts, trained, count, cfo, dc)[0], turn, trained)
+    first = np.stack([t.channel for t in trainings]), np.array([t.noise_var for t in trainings])
+    fit = _fit(wf, received, known, payload, *first)
 
-    # Phase of all symbols against the first channel estimate.
-    observations = [
-        _phase_observations(received, channel[:, None] * known, noise_var),
-        _phase_observations(
-            _carriers(payload, at), _carriers(channel, at)[:, None] * pilots, noise_var
-        ),
-    ]
-    phase = tracking.common_phase(
-        *(np.concatenate(p, axis=1) for p in zip(*observations, strict=True)),
-        wf.phase_noise_rad,
-    )
-    upright = np.exp(-1j * phase)[:, :, None].astype(np.complex64)
-    received, payload = received * upright[:, :trained], payload * upright[:, trained:]
-
-    # Sampling clock and channel by turns: each spoils the other's estimate until it is known.
-    ramp = -2 * np.pi * wf.occupied / wf.fft_len
-    time = lag * (np.arange(trained + count) - (wf.preamble_symbols - 1) / 2)
-    sro = np.zeros(len(headers))
-    for _ in range(2):
-        precision, evidence = np.zeros(len(headers)), np.zeros(len(headers))
-        for got, expected, carriers, when in (
-            (received, channel[:, None] * known, ramp, time[:trained]),
-            (
-                _carriers(payload, at),
-                _carriers(channel, at)[:, None] * pilots,
-                ramp[at],
-                time[trained:],
-            ),
-        ):
-            # the cell over what was expected has the imaginary part im(got conj(expected)) / |expected|^2 and
-            # the noise variance noise_var / |expected|^2
-            evidence += (
-                when * ((got * np.conj(expected)).imag * carriers).sum(axis=2)
-            ).sum(axis=1)
-            precision += (when**2 * (_power(expected) * carriers**2).sum(axis=2)).sum(
-                axis=1
-            )
-        step = tracking.clock_offset(precision / noise_var, evidence / noise_var)
-        sro += step
-        straighten = np.exp(-1j * step[:, None, None] * np.outer(time, ramp)).astype(
-            np.complex64
-        )
-        received, payload = (
-            received * straighten[:, :trained],
-            payload * straighten[:, trained:],
-        )
-        raw, gain = _least_squares(received, known)
-        residual = _power(received - raw[:, None] * known).sum(axis=(1, 2))
-        noise_var = residual / ((trained - 1) * raw.shape[1] - trained / 2) + 1e-30
-        channel, error = channel_estimate.smooth(wf, raw, noise_var * gain)
-
-    on_data = _carriers(channel, wf.data_index)
-    power = np.maximum(_power(on_data), 1e-30)
-    equaliser = (np.conj(on_data) / power)[:, None]
-    header_error = (
-        _carriers(received[:, wf.preamble_symbols :], wf.data_index) * equaliser
-    )
+    on_data = _carriers(fit.channel, wf.data_index)[:, None]
+    header_error = _carriers(fit.received[:, wf.preamble_symbols :], wf.data_index) / on_data
     header_error = header_error - _carriers(header_cells, wf.data_index)
     evm_db = 10 * np.log10(_power(header_error).mean(axis=(1, 2)) + 1e-30)
-    symbols = gather(
-        _carriers(payload, wf.data_index)
-        * equaliser
-        * np.conj(wf.payload_scrambler(count))
-    )
-    noise = ((noise_var[:, None] + _carriers(error, wf.data_index)) / power).astype(
-        np.float32
-    )
-    noise = gather(np.repeat(noise[:, None], count, axis=1))
-    snr = snr_db(_carriers(raw, wf.data_index), noise_var * gain, noise_var)
-    rate = _phase_rate(phase)
+    snr = snr_db(_carriers(fit.raw, wf.data_index), fit.noise_var * fit.gain, fit.noise_var)
+    error = _carriers(fit.error, wf.data_index)[:, None]
+    symbols, noise = _equalise(wf, fit.payload, on_data, fit.noise_var[:, None, None] + error)
+    for i in np.flatnonzero(_channel_moves(wf, fit)):
+        moving, error, noise_var = fading.track(wf, received[i], known[i], payload[i], float(fit.noise_var[i]))
+        moving = _carriers(moving, wf.data_index)[None]
+        total = (noise_var + error)[None, :, None]
+        symbols[i : i + 1], noise[i : i + 1] = _equalise(wf, payload[i : i + 1], moving, total)
+        snr[i] = snr_db(moving.reshape(1, -1), np.zeros(1), np.array([noise_var]))[0]
+    rate = _phase_rate(fit.phase)
     return [
         Frame(
             header=header,
@@ -339,12 +239,97 @@ def read_payloads(
             symbols=_per_image(header, symbols[i]),
             noise_var=_per_image(header, noise[i]),
             snr_db=float(snr[i]),
-            cfo_hz=float(cfo[i] + (turn[i] + rate[i]) / lag) * sample_rate_hz,
-            sro_ppm=1e6 * float(sro[i]),
+            cfo_hz=float(cfo[i] + (turn[i] + rate[i]) / wf.symbol_len) * sample_rate_hz,
+            sro_ppm=1e6 * float(fit.sro[i]),
             evm_db=float(evm_db[i]),
         )
         for i, header in enumerate(headers)
     ]
+
+
+@dataclass
+class _Fit:
+    """Frames explained by a constant channel, a phase for each symbol and a clock offset. First axis: frames."""
+
+    phase: np.ndarray  # rad, symbols
+    sro: np.ndarray  # samples per sample
+    received: np.ndarray  # preamble and header, phase and clock removed
+    payload: np.ndarray  # likewise
+    raw: np.ndarray  # least-squares channel, occupied
+    gain: np.ndarray  # its noise variance for unit noise
+    channel: np.ndarray  # smoothed
+    error: np.ndarray  # its error variance
+    noise_var: np.ndarray
+
+
+def _fit(wf: Waveform, received, known, payload, channel, noise_var) -> _Fit:
+    """Phase, clock, channel and noise from everything that is known, starting from a first channel and noise variance.
+
+    By turns, since each spoils the others' estimates until it is known; over long payloads step by step, so that the
+    phases at their far end have unwrapped before they count.
+    """
+    frames, trained, count = len(known), known.shape[1], payload.shape[1]
+    at, pilots = wf.pilot_index, wf.pilots(wf.header_symbols, count)
+    ramp = -2 * np.pi * wf.occupied / wf.fft_len
+    time = wf.symbol_len * (np.arange(trained + count) - (wf.preamble_symbols - 1) / 2)
+    phase, sro = np.zeros((frames, trained + count)), np.zeros(frames)
+    reaches = [reach for reach in (_FIRST_REACH, 4 * _FIRST_REACH) if reach < count] + [count]
+    for turn, reach in enumerate(reaches if len(reaches) > 1 else 2 * reaches):
+        if turn == 0 or len(reaches) > 1:
+            observations = [
+                _phase_observations(received, channel[:, None] * known, noise_var),
+                _phase_observations(_carriers(payload, at), _carriers(channel, at)[:, None] * pilots, noise_var),
+            ]
+            observed, variance = (np.concatenate(parts, axis=1) for parts in zip(*observations, strict=True))
+            step = tracking.common_phase(observed, variance, wf.phase_noise_rad)
+            phase += step
+            upright = np.exp(-1j * step)[:, :, None].astype(np.complex64)
+            received, payload = received * upright[:, :trained], payload * upright[:, trained:]
+        precision, evidence = np.zeros(frames), np.zeros(frames)
+        for got, expected, carriers, when in (
+            (received, channel[:, None] * known, ramp, time[:trained]),
+            (
+                _carriers(payload[:, :reach], at),
+                _carriers(channel, at)[:, None] * pilots[:reach],
+                ramp[at],
+                time[trained : trained + reach],
+            ),
+        ):
+            # the cell over what was expected has the imaginary part im(got conj(expected)) / |expected|^2 and
+            # the noise variance noise_var / |expected|^2
+            evidence += (when * ((got * np.conj(expected)).imag * carriers).sum(axis=2)).sum(axis=1)
+            precision += (when**2 * (_power(expected) * carriers**2).sum(axis=2)).sum(axis=1)
+        step = tracking.clock_offset(precision / noise_var, evidence / noise_var)
+        sro += step
+        straighten = np.exp(-1j * step[:, None, None] * np.outer(time, ramp)).astype(np.complex64)
+        received, payload = received * straighten[:, :trained], payload * straighten[:, trained:]
+        raw, gain = _least_squares(received, known)
+        residual = _power(received - raw[:, None] * known).sum(axis=(1, 2))
+        noise_var = residual / ((trained - 1) * raw.shape[1] - trained / 2) + 1e-30
+        channel, error = channel_estimate.smooth(wf, raw, noise_var * gain)
+    return _Fit(phase, sro, received, payload, raw, gain, channel, error, noise_var)
+
+
+def _channel_moves(wf: Waveform, fit: _Fit) -> np.ndarray:
+    """Whether the payload's pilots contradict the constant channel (bool, frames)."""
+    count = fit.payload.shape[1]
+    if count == 0:
+        return np.zeros(len(fit.payload), bool)
+    pilots = wf.pilots(wf.header_symbols, count)
+    missed = _carriers(fit.payload, wf.pilot_index) - _carriers(fit.channel, wf.pilot_index)[:, None] * pilots
+    return fading.varies(_power(missed).mean(axis=(1, 2)), fit.noise_var, pilots.size)
+
+
+def _equalise(wf: Waveform, payload, channel, noise_var) -> tuple[np.ndarray, np.ndarray]:
+    """Payload values and their noise variances (frames x values) from grids of all occupied carriers.
+
+    channel, noise_var (of a cell before equalisation): on the data carriers, broadcast against the payload's symbols.
+    """
+    count = payload.shape[1]
+    power = np.maximum(_power(channel), 1e-30)
+    cells = _carriers(payload, wf.data_index) * (np.conj(channel) / power) * np.conj(wf.payload_scrambler(count))
+    noise = np.broadcast_to((noise_var / power).astype(np.float32), cells.shape)
+    return gather(cells), gather(noise)
 
 
 def _phase_rate(phase: np.ndarray) -> np.ndarray:
@@ -356,6 +341,4 @@ def _phase_rate(phase: np.ndarray) -> np.ndarray:
 def _per_image(header: Header, values: np.ndarray) -> np.ndarray:
     if header.kind != "data":
         return np.empty((0, 0), values.dtype)
-    return (
-        values[: header.value_count].reshape(header.image_count, header.budget).copy()
-    )
+    return values[: header.value_count].reshape(header.image_count, header.budget).copy()

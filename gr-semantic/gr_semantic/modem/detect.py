@@ -18,9 +18,7 @@ from scipy.fft import fft, ifft
 from .waveform import Waveform
 
 STEP = 8  # samples between two positions of the scan
-MAX_CFO_CARRIERS = (
-    5.6  # carrier offsets that the matched filter looks for, in carrier spacings
-)
+MAX_CFO_CARRIERS = 5.6  # carrier offsets that the matched filter looks for, in carrier spacings
 # Least squared correlation with the known preamble, 0..1. Independent of the scan's threshold; noise that passes
 # costs a header decoding, and the CRC ends it.
 _MATCH_THRESHOLD = 0.15
@@ -77,16 +75,12 @@ def scan(wf: Waveform, samples: np.ndarray) -> np.ndarray:
     inner = np.zeros(positions, np.float32)
     for r in range(repeats - 1):
         part = product[r * blocks :][:positions]
-        correlation = (
-            correlation + part if signs[r] == signs[r + 1] else correlation - part
-        )
+        correlation = correlation + part if signs[r] == signs[r + 1] else correlation - part
         if r:
             inner += energy[r * blocks :][:positions]
     first, last = energy[:positions], energy[(repeats - 1) * blocks :][:positions]
     tiny = np.float32(1e-30)
-    return (correlation.real**2 + correlation.imag**2) / (
-        (inner + first) * (inner + last) + tiny
-    )
+    return (correlation.real**2 + correlation.imag**2) / ((inner + first) * (inner + last) + tiny)
 
 
 def match_reach(wf: Waveform) -> int:
@@ -106,9 +100,7 @@ def _matched_filter(wf: Waveform) -> tuple[np.ndarray, np.ndarray]:
     return turns, np.conj(np.stack([np.roll(spectrum, 3 * turn) for turn in turns]))
 
 
-def match(
-    wf: Waveform, samples: np.ndarray, positions: Sequence[int]
-) -> list[Acquisition | None]:
+def match(wf: Waveform, samples: np.ndarray, positions: Sequence[int]) -> list[Acquisition | None]:
     """Exact starts and carrier offsets of the preambles near `positions` of the array, None where there is none.
 
     Looks `match_reach` to either side; that much must be there before a position, and as much after the preamble. The
@@ -120,47 +112,27 @@ def match(
     lag, repeats, reach = wf.symbol_len, wf.preamble_symbols, match_reach(wf)
     window = 2 * reach + lag
     rows = np.stack([samples[p - reach : p + reach + repeats * lag] for p in positions])
-    symbols = (
-        rows[:, reach : reach + repeats * lag].reshape(-1, repeats, lag)
-        * wf.cover[:, None]
-    )
-    fraction = np.angle(
-        (np.conj(symbols[:, :-1]) * symbols[:, 1:]).sum(axis=(1, 2))
-    ) / (2 * np.pi)  # turns a symbol
-    turn = (
-        np.exp(-2j * np.pi * fraction[:, None] * np.arange(repeats)).astype(
-            np.complex64
-        )
-        * wf.cover
-    )
-    folded = sum(
-        turn[:, r, None] * rows[:, r * lag : r * lag + window] for r in range(repeats)
-    )
+    symbols = rows[:, reach : reach + repeats * lag].reshape(-1, repeats, lag) * wf.cover[:, None]
+    fraction = np.angle((np.conj(symbols[:, :-1]) * symbols[:, 1:]).sum(axis=(1, 2))) / (2 * np.pi)  # turns a symbol
+    turn = np.exp(-2j * np.pi * fraction[:, None] * np.arange(repeats)).astype(np.complex64) * wf.cover
+    folded = sum(turn[:, r, None] * rows[:, r * lag : r * lag + window] for r in range(repeats))
     energy = np.cumsum(
         np.pad(folded.real**2 + folded.imag**2, ((0, 0), (1, 0))),
         axis=1,
         dtype=np.float64,
     )
     energy = energy[:, lag:] - energy[:, :-lag]
-    within = np.exp(-2j * np.pi * fraction[:, None] * np.arange(window) / lag).astype(
-        np.complex64
-    )
+    within = np.exp(-2j * np.pi * fraction[:, None] * np.arange(window) / lag).astype(np.complex64)
     turns, known = _matched_filter(wf)
     spectrum = fft(folded * within, 3 * lag, axis=1)
     correlation = ifft(spectrum[:, None, :] * known, axis=2)[:, :, : window - lag + 1]
     reference = np.float32(np.sum(np.abs(wf.preamble_symbol) ** 2))
-    metric = (correlation.real**2 + correlation.imag**2) / (energy * reference + 1e-30)[
-        :, None
-    ]
+    metric = (correlation.real**2 + correlation.imag**2) / (energy * reference + 1e-30)[:, None]
     cfo = (fraction[:, None] + turns) / lag
     metric[np.abs(cfo) > MAX_CFO_CARRIERS / wf.fft_len] = 0
     found: list[Acquisition | None] = []
     for i, position in enumerate(positions):
         best, offset = divmod(int(metric[i].argmax()), metric.shape[2])
         good = metric[i, best, offset] >= _MATCH_THRESHOLD
-        found.append(
-            Acquisition(position - reach + offset, float(cfo[i, best]))
-            if good
-            else None
-        )
+        found.append(Acquisition(position - reach + offset, float(cfo[i, best])) if good else None)
     return found

@@ -57,9 +57,7 @@ def _section_signs() -> np.ndarray:
 def viterbi(metrics: np.ndarray, wraps: int = 3) -> np.ndarray:
     """Decode soft values (3 k, positive = bit 0, any common scale) into k bits (uint8); k must be a multiple of 6."""
     sections = len(metrics) // (MEMORY * len(GENERATORS))
-    branch = (
-        metrics.reshape(sections, -1).astype(np.float32) @ _section_signs()
-    ).reshape(sections, _STATES, _STATES)
+    branch = (metrics.reshape(sections, -1).astype(np.float32) @ _section_signs()).reshape(sections, _STATES, _STATES)
     path = np.zeros(_STATES, dtype=np.float32)
     came_from = np.empty((sections, _STATES), dtype=np.intp)
     rows = np.arange(_STATES)
@@ -73,9 +71,7 @@ def viterbi(metrics: np.ndarray, wraps: int = 3) -> np.ndarray:
         start = rows  # trace all 64 survivors back at once
         for s in range(sections - 1, -1, -1):
             start = came_from[s, start]
-        closed = np.flatnonzero(
-            start == rows
-        )  # survivors that close on themselves are code words
+        closed = np.flatnonzero(start == rows)  # survivors that close on themselves are code words
         if len(closed):
             metric = path[closed] - begin[closed]
             if metric.max() > best_metric:
@@ -84,9 +80,7 @@ def viterbi(metrics: np.ndarray, wraps: int = 3) -> np.ndarray:
                     metric.max(),
                 )
         end = path.argmax()
-        if (
-            start[end] == end
-        ):  # the best of all survivors closes: nothing better will come
+        if start[end] == end:  # the best of all survivors closes: nothing better will come
             break
         path = path - path[end]
     return _trace(came_from, end) if best is None else best
@@ -108,9 +102,7 @@ def _inverse() -> list[list[int]]:
     Solves sum_j a_j(D) g_j(D) = 1 over GF(2) for polynomials of degree <= MEMORY by elimination.
     """
     degree = MEMORY
-    unknowns = [
-        (j, delay) for delay in range(degree + 1) for j in range(len(GENERATORS))
-    ]
+    unknowns = [(j, delay) for delay in range(degree + 1) for j in range(len(GENERATORS))]
     rows = np.zeros((2 * degree + 1, len(unknowns) + 1), dtype=np.uint8)
     for column, (j, delay) in enumerate(unknowns):
         for tap in _taps(GENERATORS[j]):

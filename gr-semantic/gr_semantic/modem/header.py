@@ -44,9 +44,7 @@ class Header:
 
     def __post_init__(self):
         if self.kind not in KINDS:
-            raise UserError(
-                f"header: kind '{self.kind}' is not one of {', '.join(KINDS)}"
-            )
+            raise UserError(f"header: kind '{self.kind}' is not one of {', '.join(KINDS)}")
         limits = {
             "link_id": 255,
             "sequence": 65535,
@@ -57,20 +55,14 @@ class Header:
         }
         for field, high in limits.items():
             if not 0 <= getattr(self, field) <= high:
-                raise UserError(
-                    f"header: {field} = {getattr(self, field)} is outside 0..{high}"
-                )
+                raise UserError(f"header: {field} = {getattr(self, field)} is outside 0..{high}")
         for field in ("budget", "image_count"):
             if not 1 <= getattr(self, field) <= 256:
-                raise UserError(
-                    f"header: {field} = {getattr(self, field)} is outside 1..256"
-                )
+                raise UserError(f"header: {field} = {getattr(self, field)} is outside 1..256")
         if not np.isfinite(self.snr_db):
             raise UserError(f"header: snr_db = {self.snr_db} is not a number")
         code = min(max(round((self.snr_db - SNR_MIN_DB) / SNR_STEP_DB), 0), 255)
-        object.__setattr__(
-            self, "snr_db", SNR_MIN_DB + SNR_STEP_DB * code
-        )  # what the other end will read
+        object.__setattr__(self, "snr_db", SNR_MIN_DB + SNR_STEP_DB * code)  # what the other end will read
 
     @property
     def value_count(self) -> int:
@@ -87,9 +79,7 @@ class Header:
             "budget": self.budget - 1,
             "image_count": self.image_count - 1,
         }
-        text = "".join(
-            f"{values[field]:0{width}b}" for field, width in _COMMON + _BODY[self.kind]
-        )
+        text = "".join(f"{values[field]:0{width}b}" for field, width in _COMMON + _BODY[self.kind])
         info = np.array(list(text), dtype=np.uint8)
         return np.concatenate([info, crc.crc24(info)])
 

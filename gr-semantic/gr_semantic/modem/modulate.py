@@ -12,14 +12,10 @@ from .waveform import CODED_HEADER_BITS, Waveform
 
 def frame_len(wf: Waveform, header: Header) -> int:
     """Samples of a frame with this header."""
-    return wf.symbol_len * (
-        wf.preamble_symbols + wf.header_symbols + wf.payload_symbols(header.value_count)
-    )
+    return wf.symbol_len * (wf.preamble_symbols + wf.header_symbols + wf.payload_symbols(header.value_count))
 
 
-def modulate(
-    wf: Waveform, header: Header, symbols: np.ndarray | None = None
-) -> np.ndarray:
+def modulate(wf: Waveform, header: Header, symbols: np.ndarray | None = None) -> np.ndarray:
     """Samples (complex64, `frame_len`) of one frame.
 
     symbols: image_count x budget complex values of about unit mean power for a data frame, None for a feedback frame.
@@ -50,14 +46,8 @@ def header_grids(wf: Waveform, words: np.ndarray) -> np.ndarray:
     return _with_pilots(wf, cells * wf.header_scrambler, 0)
 
 
-def _payload_grid(
-    wf: Waveform, header: Header, symbols: np.ndarray | None
-) -> np.ndarray:
-    values = (
-        np.asarray(symbols, dtype=np.complex64)
-        if symbols is not None
-        else np.empty(0, np.complex64)
-    )
+def _payload_grid(wf: Waveform, header: Header, symbols: np.ndarray | None) -> np.ndarray:
+    values = np.asarray(symbols, dtype=np.complex64) if symbols is not None else np.empty(0, np.complex64)
     if values.shape != (header.image_count, header.budget):
         raise UserError(
             f"symbols of shape {values.shape} do not fit the header: "
@@ -71,9 +61,7 @@ def _payload_grid(
             f"{header.image_count} images x {header.budget} symbols take {count} OFDM symbols; "
             f"waveform {wf.name} allows {wf.max_payload_symbols}: send fewer images a frame"
         )
-    padded = np.concatenate(
-        [values.reshape(-1), wf.padding(count * wf.data_count - values.size)]
-    )
+    padded = np.concatenate([values.reshape(-1), wf.padding(count * wf.data_count - values.size)])
     return _with_pilots(
         wf,
         spread(padded, count, wf.data_count) * wf.payload_scrambler(count),

@@ -9,9 +9,7 @@ MIN_DB, MAX_DB = (
 )  # what is worth reporting: beyond, arithmetic noise is measured
 
 
-def snr_db(
-    channel: np.ndarray, error_var: np.ndarray, noise_var: np.ndarray
-) -> np.ndarray:
+def snr_db(channel: np.ndarray, error_var: np.ndarray, noise_var: np.ndarray) -> np.ndarray:
     """SNR in dB over the data subcarriers, clipped to MIN_DB..MAX_DB (frames).
 
     channel: unsmoothed estimate for each data subcarrier for unit symbols (frames x carriers; smoothing would take

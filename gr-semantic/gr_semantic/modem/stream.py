@@ -23,9 +23,7 @@ class StreamReceiver:
     ends the stream. chunk: samples that are worked on at a time: latency against throughput.
     """
 
-    def __init__(
-        self, wf: Waveform, sample_rate_hz: float = 1e6, chunk: int = LIVE_CHUNK
-    ):
+    def __init__(self, wf: Waveform, sample_rate_hz: float = 1e6, chunk: int = LIVE_CHUNK):
         self.waveform = wf
         self.sample_rate_hz = sample_rate_hz
         self._chunk = chunk
@@ -39,18 +37,12 @@ class StreamReceiver:
         """Forget everything; the next sample has index 0."""
         self._waiting: list[np.ndarray] = []  # pushed, not yet a whole chunk
         self._waiting_count = 0
-        lead = (
-            self.waveform.symbol_len + detect.STEP
-        )  # what the matched filter may look back to
+        lead = self.waveform.symbol_len + detect.STEP  # what the matched filter may look back to
         self._buffer = np.zeros(lead, np.complex64)
         self._base = -lead  # index of the buffer's first sample
-        self._metric = np.empty(
-            0, np.float32
-        )  # of the scan, every STEP samples from the buffer's start
+        self._metric = np.empty(0, np.float32)  # of the scan, every STEP samples from the buffer's start
         self._position = lead - detect.STEP  # in the buffer: everything before is done
-        self._pending: Training | None = (
-            None  # of a frame whose payload is still to come
-        )
+        self._pending: Training | None = None  # of a frame whose payload is still to come
 
     @property
     def processed(self) -> int:
@@ -80,16 +72,10 @@ class StreamReceiver:
         reset().
         """
         end = self._base + len(self._buffer) + self._waiting_count
-        rest = np.concatenate(
-            [*self._waiting, np.zeros(self._need + self._chunk, np.complex64)]
-        )
+        rest = np.concatenate([*self._waiting, np.zeros(self._need + self._chunk, np.complex64)])
         frames = self._work(rest[: len(rest) // detect.STEP * detect.STEP])
         self.reset()
-        return [
-            f
-            for f in frames
-            if f.start_sample + frame_len(self.waveform, f.header) <= end
-        ]
+        return [f for f in frames if f.start_sample + frame_len(self.waveform, f.header) <= end]
 
     def _work(self, chunk: np.ndarray) -> list[Frame]:
         """One chunk on; a multiple of STEP samples."""
@@ -97,9 +83,7 @@ class StreamReceiver:
         if not np.isfinite(chunk).all():
             chunk = np.where(np.isfinite(chunk), chunk, np.complex64(0))
         self._buffer = np.concatenate([self._buffer, chunk])
-        fresh = detect.scan(
-            self.waveform, self._buffer[len(self._metric) * detect.STEP :]
-        )
+        fresh = detect.scan(self.waveform, self._buffer[len(self._metric) * detect.STEP :])
         self._metric = np.concatenate([self._metric, fresh])
         complete: list[Training] = []
         if self._pending and not self._take(self._pending, complete):
@@ -109,16 +93,11 @@ class StreamReceiver:
         while (peak := self._next_peak(hits, self._position)) is not None:
             training = known[peak] if peak in known else self._read_headers([peak])[0]
             if training is None:
-                self._position = (
-                    peak + self.waveform.symbol_len // 4 // detect.STEP * detect.STEP
-                )
+                self._position = peak + self.waveform.symbol_len // 4 // detect.STEP * detect.STEP
             elif not self._take(training, complete):
                 break
         else:
-            waits = (
-                hits[np.searchsorted(hits, self._position // detect.STEP) :][:1]
-                * detect.STEP
-            )
+            waits = hits[np.searchsorted(hits, self._position // detect.STEP) :][:1] * detect.STEP
             self._position = max(
                 self._position,
                 int(waits[0]) if len(waits) else len(self._metric) * detect.STEP,
@@ -134,9 +113,7 @@ class StreamReceiver:
         self._pending = None
         complete.append(training)
         # Clocks drift within a frame: the next preamble may begin a little before this frame's nominal end.
-        self._position = max(
-            self._position, (end - 2 * detect.STEP) // detect.STEP * detect.STEP
-        )
+        self._position = max(self._position, (end - 2 * detect.STEP) // detect.STEP * detect.STEP)
         return True
 
     def _next_peak(self, hits: np.ndarray, position: int) -> int | None:
@@ -144,13 +121,9 @@ class StreamReceiver:
         is there yet.
         """
         index = np.searchsorted(hits, -(-position // detect.STEP))
-        if index == len(hits) or hits[index] * detect.STEP + self._need > len(
-            self._buffer
-        ):
+        if index == len(hits) or hits[index] * detect.STEP + self._need > len(self._buffer):
             return None
-        span = self._metric[hits[index] :][
-            : detect.scan_len(self.waveform) // detect.STEP
-        ]
+        span = self._metric[hits[index] :][: detect.scan_len(self.waveform) // detect.STEP]
         return detect.STEP * int(hits[index] + span.argmax())
 
     def _read_ahead(self, hits: np.ndarray) -> dict[int, Training | None]:
@@ -164,22 +137,15 @@ class StreamReceiver:
     def _read_headers(self, peaks: list[int]) -> list[Training | None]:
         acquisitions = detect.match(self.waveform, self._buffer, peaks)
         good = [a for a in acquisitions if a]
-        trainings = iter(
-            read_headers(self.waveform, self._buffer, good) if good else []
-        )
+        trainings = iter(read_headers(self.waveform, self._buffer, good) if good else [])
         return [next(trainings) if a else None for a in acquisitions]
 
     def _read_payloads(self, complete: list[Training]) -> list[Frame]:
         """Frames in the order of the air; neighbours of equal length in one batch."""
         frames = []
         for _, group in groupby(complete, lambda t: frame_len(self.waveform, t.header)):
-            frames += read_payloads(
-                self.waveform, self._buffer, list(group), self.sample_rate_hz
-            )
-        return [
-            replace(frame, start_sample=self._base + frame.start_sample)
-            for frame in frames
-        ]
+            frames += read_payloads(self.waveform, self._buffer, list(group), self.sample_rate_hz)
+        return [replace(frame, start_sample=self._base + frame.start_sample) for frame in frames]
 
     def _drop_old(self) -> None:
         """Keep what the matched filter may look back to before the position, or the frame that is pending."""
@@ -187,25 +153,17 @@ class StreamReceiver:
             self._position,
             self._pending.acquisition.start if self._pending else self._position,
         )
-        cut = (
-            max(keep - self.waveform.symbol_len - detect.STEP, 0)
-            // detect.STEP
-            * detect.STEP
-        )
+        cut = max(keep - self.waveform.symbol_len - detect.STEP, 0) // detect.STEP * detect.STEP
         self._buffer = self._buffer[cut:]
         self._metric = self._metric[cut // detect.STEP :]
         self._base += cut
         self._position -= cut
         if self._pending:
-            acquisition = replace(
-                self._pending.acquisition, start=self._pending.acquisition.start - cut
-            )
+            acquisition = replace(self._pending.acquisition, start=self._pending.acquisition.start - cut)
             self._pending = replace(self._pending, acquisition=acquisition)
 
 
-def receive(
-    wf: Waveform, samples: np.ndarray, sample_rate_hz: float = 1e6
-) -> list[Frame]:
+def receive(wf: Waveform, samples: np.ndarray, sample_rate_hz: float = 1e6) -> list[Frame]:
     """All frames in an array of complex64 samples: the reference receiver."""
     receiver = StreamReceiver(wf, sample_rate_hz, BULK_CHUNK)
     return receiver.push(samples) + receiver.flush()

@@ -14,9 +14,7 @@ from scipy.linalg import solveh_banded
 _SRO_PRIOR = 40e-6  # clocks of the radios that this is made for stay within this (standard deviation of the prior)
 
 
-def common_phase(
-    observed: np.ndarray, noise_var: np.ndarray, step_rad: float
-) -> np.ndarray:
+def common_phase(observed: np.ndarray, noise_var: np.ndarray, step_rad: float) -> np.ndarray:
     """Phase of every symbol (float64, rad, frames x symbols).
 
     observed: complex correlation of each symbol's known cells with what was expected, scaled to 1 for no error
@@ -37,9 +35,7 @@ def common_phase(
     total = np.sum(weights, axis=1, keepdims=True)
     time = symbol - np.sum(weights * symbol, axis=1, keepdims=True) / total
     rest = np.angle(observed * np.exp(-1j * line))
-    slope = np.sum(weights * time * rest, axis=1, keepdims=True) / np.sum(
-        weights * time**2, axis=1, keepdims=True
-    )
+    slope = np.sum(weights * time * rest, axis=1, keepdims=True) / np.sum(weights * time**2, axis=1, keepdims=True)
     line += np.sum(weights * rest, axis=1, keepdims=True) / total + slope * time
     # ... then the walk around it: a tridiagonal system, all frames in one with nothing between them.
     rest = np.angle(observed * np.exp(-1j * line))

@@ -26,11 +26,7 @@ _PN_HEADER, _PN_PILOTS, _PN_PAYLOAD, _PN_PADDING = 4_000, 9_000, 15_000, 25_000
 @lru_cache(maxsize=1024)
 def _known_cells(offset: int, first: int, symbols: int, carriers: int) -> np.ndarray:
     """QPSK values (complex64, symbols x carriers, read-only) of a PN sequence that began `first` symbols ago."""
-    cells = (
-        pn.qpsk(offset + 2 * carriers * first, symbols * carriers)
-        .reshape(symbols, carriers)
-        .astype(np.complex64)
-    )
+    cells = pn.qpsk(offset + 2 * carriers * first, symbols * carriers).reshape(symbols, carriers).astype(np.complex64)
     cells.flags.writeable = False
     return cells
 
@@ -63,9 +59,7 @@ class Preamble(BaseModel):
     ] = 3.0
     threshold: Annotated[
         float,
-        Field(
-            gt=0, lt=1, description="detector threshold on the lag correlation, 0..1"
-        ),
+        Field(gt=0, lt=1, description="detector threshold on the lag correlation, 0..1"),
     ] = 0.2
 
     @model_validator(mode="after")
@@ -79,27 +73,13 @@ class Waveform(BaseModel):
     """One OFDM air interface. Carriers are counted from -fft_len/2 to fft_len/2 - 1; carrier 0 (DC) is never used."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    name: Annotated[
-        str, Field(pattern=r"^[a-z0-9_-]+$", description="name of the waveform")
-    ]
-    fft_len: Annotated[
-        int, Field(ge=32, le=4096, description="FFT length, a power of two")
-    ]
-    cp_len: Annotated[
-        int, Field(ge=4, description="cyclic prefix, samples, a multiple of 4")
-    ]
-    edge_carrier: Annotated[
-        int, Field(ge=4, description="the occupied carriers are -edge..edge without 0")
-    ]
-    pilot_carriers: Annotated[
-        list[int], Field(min_length=2, description="carriers that hold pilots")
-    ]
-    header_symbols: Annotated[
-        int, Field(ge=1, le=64, description="OFDM symbols of the header")
-    ]
-    max_payload_symbols: Annotated[
-        int, Field(ge=1, le=512, description="longest payload that a receiver accepts")
-    ]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", description="name of the waveform")]
+    fft_len: Annotated[int, Field(ge=32, le=4096, description="FFT length, a power of two")]
+    cp_len: Annotated[int, Field(ge=4, description="cyclic prefix, samples, a multiple of 4")]
+    edge_carrier: Annotated[int, Field(ge=4, description="the occupied carriers are -edge..edge without 0")]
+    pilot_carriers: Annotated[list[int], Field(min_length=2, description="carriers that hold pilots")]
+    header_symbols: Annotated[int, Field(ge=1, le=64, description="OFDM symbols of the header")]
+    max_payload_symbols: Annotated[int, Field(ge=1, le=512, description="longest payload that a receiver accepts")]
     preamble: Preamble
     phase_noise_rad: Annotated[
         float,
@@ -109,21 +89,20 @@ class Waveform(BaseModel):
             description="random phase step between symbols that the tracker expects, rad",
         ),
     ] = 0.01
+    doppler_cycles: Annotated[
+        float, Field(gt=0, le=0.05, description="largest Doppler shift that the receiver tracks, cycles per symbol")
+    ]
 
     @model_validator(mode="after")
     def _consistent(self):
         if self.fft_len & (self.fft_len - 1):
             raise ValueError(f"fft_len: {self.fft_len} is not a power of two")
         if self.cp_len > self.fft_len // 2 or self.cp_len % 4:
-            raise ValueError(
-                f"cp_len: {self.cp_len} must be a multiple of 4 and at most fft_len / 2"
-            )
+            raise ValueError(f"cp_len: {self.cp_len} must be a multiple of 4 and at most fft_len / 2")
         if (self.fft_len + self.cp_len) % 8:
             raise ValueError("cp_len: fft_len + cp_len must be a multiple of 8")
         if self.edge_carrier >= self.fft_len // 2:
-            raise ValueError(
-                f"edge_carrier: {self.edge_carrier} must be below fft_len / 2 = {self.fft_len // 2}"
-            )
+            raise ValueError(f"edge_carrier: {self.edge_carrier} must be below fft_len / 2 = {self.fft_len // 2}")
         if len(set(self.pilot_carriers)) != len(self.pilot_carriers):
             raise ValueError("pilot_carriers: a carrier is named twice")
         for carrier in self.pilot_carriers:
@@ -132,9 +111,7 @@ class Waveform(BaseModel):
                     f"pilot_carriers: {carrier} is not among -{self.edge_carrier}..{self.edge_carrier} without 0"
                 )
         if len(self.pilot_carriers) > self.edge_carrier:
-            raise ValueError(
-                "pilot_carriers: more than half of the occupied carriers are pilots"
-            )
+            raise ValueError("pilot_carriers: more than half of the occupied carriers are pilots")
         if self.header_symbols * self.data_count < CODED_HEADER_BITS:
             raise ValueError(
                 f"header_symbols: {self.header_symbols} x {self.data_count} data carriers hold fewer than "
@@ -158,9 +135,7 @@ class Waveform(BaseModel):
         except OSError as error:
             raise WaveformError(f"{path}: {error.strerror}") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise WaveformError(
-                f"{path}: not a YAML file: {' '.join(str(error).split())}"
-            ) from None
+            raise WaveformError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
         if not isinstance(fields, dict):
             raise WaveformError(f"{path}: a waveform file is a mapping of fields")
         try:
@@ -206,9 +181,7 @@ class Waveform(BaseModel):
     @cached_property
     def occupied(self) -> np.ndarray:
         """Occupied carriers, ascending (int)."""
-        return np.array(
-            [k for k in range(-self.edge_carrier, self.edge_carrier + 1) if k != 0]
-        )
+        return np.array([k for k in range(-self.edge_carrier, self.edge_carrier + 1) if k != 0])
 
     @property
     def data_count(self) -> int:
@@ -232,9 +205,7 @@ class Waveform(BaseModel):
     @cached_property
     def preamble_values(self) -> np.ndarray:
         """Occupied carriers of one preamble symbol before its sign, boost included (complex128)."""
-        return pn.qpsk(self.preamble.pn_offset, len(self.occupied)) * 10 ** (
-            self.preamble.boost_db / 20
-        )
+        return pn.qpsk(self.preamble.pn_offset, len(self.occupied)) * 10 ** (self.preamble.boost_db / 20)
 
     @cached_property
     def preamble_symbol(self) -> np.ndarray:
@@ -254,9 +225,7 @@ class Waveform(BaseModel):
     @cached_property
     def window_phase(self) -> np.ndarray:
         """Phase of each occupied carrier that undoes the FFT window's backoff (complex64)."""
-        return np.exp(
-            2j * np.pi * self.occupied * self.window_backoff / self.fft_len
-        ).astype(np.complex64)
+        return np.exp(2j * np.pi * self.occupied * self.window_backoff / self.fft_len).astype(np.complex64)
 
     @cached_property
     def header_scrambler(self) -> np.ndarray:
@@ -284,6 +253,4 @@ class Waveform(BaseModel):
         spectrum = np.zeros((len(grid), self.fft_len), dtype=np.complex128)
         spectrum[:, self.bins] = grid
         time = np.fft.ifft(spectrum, axis=1, norm="ortho")
-        return np.concatenate([time[:, -self.cp_len :], time], axis=1).astype(
-            np.complex64
-        )
+        return np.concatenate([time[:, -self.cp_len :], time], axis=1).astype(np.complex64)
