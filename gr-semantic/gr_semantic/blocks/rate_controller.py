@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reports in, profiles out: node A's rate control as a block."""
+
+import dataclasses
+
+from gnuradio import gr
+
+from gr_semantic.blocks.codecs import open_codec
+from gr_semantic.blocks.message_block import MessageBlock, guarded
+from gr_semantic.blocks.pdu import is_tick, read_pdu, require
+from gr_semantic.errors import UserError
+from gr_semantic.link import rate_controller as link
+from gr_semantic.link.config import RateControllerConfig
+from gr_semantic.link.feedback import Report
+
+
+class RateController(MessageBlock, gr.basic_block):
+    """Chooses the SNR and budget that the encoder uses in each slot (see gr_semantic.link.rate_controller).
+
+    Input ``feedback``: accepted reports (meta slot, measured_slot, snr_db, received, lost) and ticks of the reverse slots.
+    Output ``profile``: meta slot, sequence, snr_db, budget, reported_snr_db (NaN: no report). The profiles of the first ``delay_slots`` slots
+    are sent at the start, that of slot k + delay_slots at the tick of reverse slot k.
+
+    Args:
+        codec: SemanticCodec, zoo name or folder: its policy, budgets and SNR range are used.
+        slot_s: link time of a slot, seconds.
+        feedback: False: open loop, a fixed profile.
+        slots: forward slots of the run; no profile is made beyond. 0: no end.
+        config: RateControllerConfig; or its fields as keywords (delay_slots, smoothing, sudden_drop_db, ...).
+    """
+
+    def __init__(self, codec, slot_s, feedback=True, slots=0, config=None, **settings):
+        codec = open_codec(codec)
+        if not slot_s > 0:
+            raise UserError(f"slot_s is {slot_s}, expected more than 0")
+        config = config or RateControllerConfig(**settings)
+        gr.basic_block.__init__(self, name="semantic_rate_controller", in_sig=None, out_sig=None)
+        self.controller = link.RateController(
+            codec.choose_budget, codec.budgets, codec.snr_range_db, float(slot_s), config, bool(feedback)
+        )
+        self.slots = int(slots)
+        self.open_ports({"feedback": self.on_feedback}, ("profile",))
+
+    def set_feedback(self, feedback):
+        """Close or open the loop while running."""
+        self.controller.feedback = bool(feedback)
+
+    def start(self):
+        for profile in self.controller.start():
+            self._send(profile)
+        return True
+
+    @guarded
+    def on_feedback(self, message):
+        meta, _ = read_pdu(message)
+        if is_tick(meta):
+            self._send(self.controller.on_tick(require(meta, "slot", int)))
+        else:
+            self.controller.on_report(
+                Report(
+                    slot=require(meta, "slot", int),
+                    measured_slot=require(meta, "measured_slot", int),
+                    snr_db=require(meta, "snr_db", float),
+                )
+            )
+
+    def _send(self, profile):
+        if not self.slots or profile.slot < self.slots:
+            self.publish("profile", dataclasses.asdict(profile))

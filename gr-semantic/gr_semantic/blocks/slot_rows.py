@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Puts together what is known of each slot, in whatever order it arrives, into the rows of the frame log."""
+
+from gr_semantic.blocks.image_sets import find_images
+from gr_semantic.blocks.pdu import PduError, is_tick, require
+from gr_semantic.link.frame_log import NAN, FrameRow
+
+_SEQUENCES = 1 << 16
+
+
+class SlotRows:
+    """Rows come out in the order of slots, each once all that belongs to it is there.
+
+    Args:
+        slot_s: link time of a slot.
+        sample_rate_hz: of the receiver's samples.
+        snr_at: true SNR in dB at a link time in seconds; None: unknown (NaN).
+        with_feedback: rows wait for what the feedback blocks say of the slot too.
+    """
+
+    def __init__(self, slot_s: float, sample_rate_hz: float, snr_at=None, with_feedback: bool = True):
+        self.slot_s, self.sample_rate_hz, self.snr_at = slot_s, sample_rate_hz, snr_at
+        self._parts = ("sent", "result") + (("feedback_sent", "feedback") if with_feedback else ())
+        self._known = {}
+        self._next_row = 0
+        self._receiver_slot = 0
+        self._result = None
+
+    def images(self, meta, indices) -> list[FrameRow]:
+        """An ``images`` message: what was sent."""
+        if indices is None:
+            raise PduError("the images PDU holds no indices")
+        return self._add(require(meta, "slot", int), "sent", (meta, indices))
+
+    def result(self, meta, predicted) -> list[FrameRow]:
+        """A ``results`` message: a decoded frame or the tick that closes its slot."""
+        if is_tick(meta):
+            result, self._result = self._result, None
+            self._receiver_slot = require(meta, "slot", int) + 1
+            return self._add(meta["slot"], "result", result)
+        sequence = require(meta, "sequence", int)
+        if sequence != self._receiver_slot % _SEQUENCES or self._result is not None:
+            raise PduError(f"frame {sequence} arrived in slot {self._receiver_slot}, where it does not belong")
+        if predicted is None:
+            raise PduError("the results PDU holds no predictions")
+        self._result = (meta, predicted)
+        return []
+
+    def feedback(self, meta) -> list[FrameRow]:
+        """A ``feedback`` message of the feedback receiver, or a ``symbols`` message of the feedback transmitter."""
+        if is_tick(meta):
+            return self._add(require(meta, "slot", int), "feedback", meta)
+        if "measured_slot" in meta:
+            return []
+        return self._add(require(meta, "slot", int), "feedback_sent", int("kind" in meta))
+
+    def _add(self, slot, part, value):
+        if slot < self._next_row:
+            return []
+        self._known.setdefault(slot, {})[part] = value
+        rows = []
+        while all(part in self._known.get(self._next_row, ()) for part in self._parts):
+            rows.append(self._row(self._next_row, self._known.pop(self._next_row)))
+            self._next_row += 1
+        return rows
+
+    def _row(self, slot, known):
+        sent, indices = known["sent"]
+        time_s = slot * self.slot_s
+        labels = find_images(require(sent, "images", str)).labels
+        feedback = known.get("feedback", {})
+        row = {
+            "slot": slot,
+            "sequence": sent["sequence"],
+            "time_s": time_s,
+            "snr_true_db": NAN if self.snr_at is None else float(self.snr_at(time_s)),
+            "snr_used_db": sent["snr_db"],
+            "snr_reported_db": sent.get("reported_snr_db", NAN),
+            "budget": sent["budget"],
+            "images": tuple(indices.tolist()),
+            "true": () if labels is None else tuple(labels[indices].tolist()),
+            "feedback_sent": known.get("feedback_sent", 0),
+            "feedback_received": feedback.get("feedback_received", 0),
+            "feedback_used": feedback.get("feedback_used", 0),
+        }
+        if known["result"] is not None:
+            meta, predicted = known["result"]
+            end_s = (meta["start_sample"] + meta["frame_len"]) / self.sample_rate_hz
+            row |= {
+                "received": True,
+                "snr_measured_db": meta["measured_snr_db"],
+                "cfo_hz": meta["cfo_hz"],
+                "sro_ppm": meta["sro_ppm"],
+                "evm_db": meta.get("evm_db", NAN),
+                "latency_s": end_s - time_s,
+                "predicted": tuple(predicted.tolist()),
+            }
+        return FrameRow(**row)

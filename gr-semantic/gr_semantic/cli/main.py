@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command `gr-semantic`: finds the sub-command and turns a user's mistake into one line."""
+
+import sys
+from importlib import import_module
+from importlib.metadata import version
+
+import click
+
+from gr_semantic.errors import UserError
+
+# name: (module:attribute of a click command, line for --help). A module is imported when its command is called,
+# so that --help needs neither torch nor GNU Radio.
+COMMANDS = {
+    "demo": ("gr_semantic.cli.demo:demo", "Run the closed loop over a simulated channel and write a report."),
+    "doctor": ("gr_semantic.cli.doctor:doctor", "Say what is there, what is missing, and how to mend it."),
+}
+
+
+class OneLineError(click.ClickException):
+    """Ends the command with one line on stderr and exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file=None) -> None:
+        click.echo(f"gr-semantic: error: {' '.join(self.message.split())}", err=True)
+
+
+def user_errors() -> tuple[type[ValueError], ...]:
+    """The error classes that are meant for a user to read; does not import the learning side."""
+    codec_error = getattr(sys.modules.get("semantic_models"), "CodecError", None)
+    return (UserError, codec_error) if codec_error else (UserError,)
+
+
+class LazyGroup(click.Group):
+    """A group whose commands stand in COMMANDS and are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[name][0].split(":")
+        return getattr(import_module(module), attribute)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context):
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("gr-semantic: interrupted", err=True)
+            sys.exit(130)
+        except ValueError as error:
+            if isinstance(error, user_errors()):
+                raise OneLineError(str(error)) from error
+            raise
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("gr-semantic"), prog_name="gr-semantic")
+def main() -> None:
+    """Task-oriented semantic communication on GNU Radio.
+
+    Images go in at one end of an OFDM link and come out as classes at the other. The receiver sends the SNR that it
+    measured back over the air, and the transmitter adapts to it.
+
+    \b
+    Examples:
+      gr-semantic doctor                 is everything here that is needed?
+      gr-semantic demo                   30 s of the closed loop, then a report
+      gr-semantic demo --no-feedback     the same without adaptation
+      gr-semantic demo --json            a summary for scripts on stdout
+      gr-semantic COMMAND --help         what a command takes
+
+    Exit codes: 0 done, 1 something is missing or failed, 2 wrong input, 130 interrupted.
+    """
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The teacher: a residual network that is trained once and then only asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .augmentation import Augmentation, view_seeds
+from .checkpoint import read_tensors, resume_training, save_training, write_tensors
+from .data import ImageSet
+from .errors import CodecError
+from .training import Average, Log, Residual, config_hash, conv_block, epoch_batches, mixed_precision, one_cycle
+
+
+class Teacher(nn.Module):
+    """images float32 0..1, N x C x H x W -> logits N x classes. `widths`: channels of the three stages."""
+
+    def __init__(self, image_shape=(1, 28, 28), classes: int = 10, widths=(32, 64, 128), dropout: float = 0.1):
+        super().__init__()
+        self.config = {"image_shape": list(image_shape), "classes": classes, "widths": list(widths), "dropout": dropout}
+        first, second, third = widths
+        self.trunk = nn.Sequential(
+            conv_block(image_shape[0], first),
+            conv_block(first, second, stride=2),
+            Residual(second),
+            conv_block(second, third, stride=2),
+            Residual(third),
+        )
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * third, classes))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.trunk((images - 0.3) / 0.35)
+        pooled = torch.cat([features.amax((2, 3)), features.mean((2, 3))], 1)
+        return self.head(pooled)
+
+
+def train_teacher(config: dict, train: ImageSet, validation: ImageSet, folder: Path, device="cpu") -> Teacher:
+    """Train a teacher, or go on from the checkpoint in `folder`; returns the averaged network.
+
+    config: seed, epochs, batch, learning_rate, weight_decay, average_decay, bfloat16, and model (Teacher's arguments).
+    Writes folder/teacher.safetensors, checkpoint.safetensors and log.jsonl.
+    """
+    folder, device = Path(folder), torch.device(device)
+    log, signature = Log(folder), config_hash(config | {"data": train.content_hash})
+    seed, epochs, batch = config["seed"], config["epochs"], config["batch"]
+    torch.manual_seed(seed)
+    model = Teacher(train.images.shape[1:], len(train.classes), **config.get("model", {}))
+    model = model.to(device, memory_format=torch.channels_last)
+    average = Average(model, config["average_decay"])
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=config["weight_decay"]
+    )
+    checkpoint = folder / "checkpoint.safetensors"
+    start = resume_training(checkpoint, model, average.model, optimizer, signature)
+    augmentation = Augmentation(**config.get("augmentation", {}))
+    steps = epochs * (len(train) // batch)
+    for epoch in range(start, epochs):
+        torch.manual_seed(seed * 1000 + epoch)  # dropout
+        model.train()
+        losses = []
+        for number, chosen in enumerate(epoch_batches(len(train), batch, seed, epoch)):
+            step = epoch * (len(train) // batch) + number
+            optimizer.param_groups[0]["lr"] = one_cycle(step, steps, config["learning_rate"])
+            views = augmentation.apply(train.images[chosen], view_seeds(seed, epoch, chosen))
+            labels = torch.from_numpy(train.labels[chosen]).to(device)
+            with mixed_precision(device, config["bfloat16"]):
+                logits = model(to_unit(views, device))
+            loss = F.cross_entropy(logits.float(), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            average.update(model, step)
+            losses.append(loss.detach())
+        mean_loss = torch.stack(losses).mean().item()
+        if not np.isfinite(mean_loss):
+            raise CodecError(f"teacher: the loss became {mean_loss} in epoch {epoch + 1}; lower learning_rate")
+        save_training(checkpoint, model, average.model, optimizer, epoch + 1, signature)
+        right = teacher_logits(average.model, validation.images).argmax(1) == validation.labels
+        log(epoch=epoch + 1, loss=mean_loss, validation_accuracy=float(right.mean()))
+    metadata = {"model": model.config, "training": config}
+    write_tensors(folder / "teacher.safetensors", average.model.state_dict(), metadata)
+    return average.model
+
+
+def load_teacher(path: Path, device="cpu") -> Teacher:
+    """Load a trained teacher from its safetensors file; CodecError if it is not one."""
+    tensors, metadata = read_tensors(path)
+    try:
+        model = Teacher(**metadata["model"])
+        model.load_state_dict(tensors)
+    except (KeyError, TypeError, RuntimeError):
+        raise CodecError(f"teacher {path}: not a teacher's weights") from None
+    return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+@torch.inference_mode()
+def teacher_logits(model: Teacher, images: np.ndarray, batch: int = 500, bfloat16: bool = False) -> np.ndarray:
+    """images uint8, N x C x H x W -> float32 logits, N x classes."""
+    model.eval()
+    device = next(model.parameters()).device
+    with mixed_precision(device, bfloat16):
+        parts = [model(to_unit(images[k : k + batch], device)).float().cpu() for k in range(0, len(images), batch)]
+    return torch.cat(parts).numpy()
+
+
+def to_unit(images: np.ndarray, device) -> torch.Tensor:
+    """uint8 images (numpy) -> float32 0..1 on the device, channels last."""
+    return torch.tensor(images).to(device).float().div_(255).contiguous(memory_format=torch.channels_last)

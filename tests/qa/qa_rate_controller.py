@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+import math
+
+import pytest
+from bench import Bench
+
+from gr_semantic.blocks.pdu import tick
+from gr_semantic.blocks.rate_controller import RateController
+from gr_semantic.errors import UserError
+
+
+def report(slot, snr_db):
+    return {"slot": slot, "measured_slot": slot, "snr_db": snr_db, "received": 1, "lost": 0}
+
+
+def test_first_profiles_come_at_the_start_and_one_for_each_tick(codec):
+    with Bench(RateController(codec, 0.02, delay_slots=2), "profile") as bench:
+        bench["profile"].wait_for(2)
+        bench.post("feedback", report(0, 12.0))
+        for slot in range(4):
+            bench.post("feedback", tick(slot))
+        metas = [meta for meta, _ in bench["profile"].wait_for(6)]
+    assert [meta["slot"] for meta in metas] == list(range(6))
+    safe, used = metas[:2], metas[2:]
+    assert all(meta["snr_db"] == codec.snr_range_db[0] and math.isnan(meta["reported_snr_db"]) for meta in safe)
+    assert all(meta["snr_db"] == 12.0 == meta["reported_snr_db"] for meta in used)
+    assert all(meta["budget"] == codec.choose_budget(12.0) for meta in used)
+    assert bench["status"].pdus == []
+
+
+def test_no_profile_beyond_the_last_slot(codec):
+    with Bench(RateController(codec, 0.02, slots=3), "profile") as bench:
+        for slot in range(5):
+            bench.post("feedback", tick(slot))
+        bench.post("feedback", {"kind": "tick"})
+        bench["status"].wait_for(1)
+    assert [meta["slot"] for meta in bench["profile"].metas] == [0, 1, 2]
+
+
+def test_open_loop_ignores_reports_until_it_is_closed(codec):
+    controller = RateController(codec, 0.02, feedback=False, open_loop_snr_db=5.0, open_loop_budget=16)
+    with Bench(controller, "profile") as bench:
+        bench.post("feedback", report(0, -3.0))
+        bench.post("feedback", tick(0))
+        bench["profile"].wait_for(2)
+        controller.set_feedback(True)
+        bench.post("feedback", report(1, -3.0))
+        bench.post("feedback", tick(1))
+        metas = [meta for meta, _ in bench["profile"].wait_for(3)]
+    assert [(meta["snr_db"], meta["budget"]) for meta in metas[:2]] == [(5.0, 16)] * 2
+    assert metas[2]["snr_db"] == -3.0
+
+
+@pytest.mark.parametrize("change", [{"snr_db": math.nan}, {"snr_db": "x"}, {"measured_slot": None}, {"slot": 1.5}])
+def test_a_wrong_report_is_dropped_with_a_warning(codec, change):
+    with Bench(RateController(codec, 0.02), "profile") as bench:
+        bench.post("feedback", report(0, 9.0) | change)
+        bench.post("feedback", tick(0))
+        assert bench["profile"].wait_for(2)[1][0]["snr_db"] == codec.snr_range_db[0]
+        assert bench["status"].wait_for(1)[0][0]["level"] == "warning"
+
+
+def test_settings_are_checked(codec):
+    with pytest.raises(UserError, match="slot_s"):
+        RateController(codec, 0)
+    with pytest.raises(UserError, match="smoothing"):
+        RateController(codec, 0.02, smoothing=2)
+    with pytest.raises(UserError, match="speed"):
+        RateController(codec, 0.02, speed=2)
