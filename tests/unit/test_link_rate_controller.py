@@ -134,7 +134,7 @@ def test_values_that_are_not_finite_change_nothing(value):
 
 def test_open_loop_keeps_the_middle_whatever_is_reported():
     profiles = feed(make(feedback=False), [20.0, -5.0, None, 3.0])
-    assert {(profile.snr_db, profile.budget) for profile in profiles} == {(9.0, 8)}
+    assert {(profile.snr_db, profile.budget) for profile in profiles} == {(9.0, 16)}
     profile = make(feedback=False, open_loop_snr_db=4.0, open_loop_budget=32).start()[0]
     assert (profile.snr_db, profile.budget) == (4.0, 32)
     with pytest.raises(UserError, match="open_loop_budget"):

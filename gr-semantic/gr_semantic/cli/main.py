@@ -13,6 +13,7 @@ from gr_semantic.errors import UserError
 # so that --help needs neither torch nor GNU Radio.
 COMMANDS = {
     "demo": ("gr_semantic.cli.demo:demo", "Run the closed loop over a simulated channel and write a report."),
+    "bench": ("gr_semantic.cli.bench:bench", "Measure throughput beside the alternative."),
     "doctor": ("gr_semantic.cli.doctor:doctor", "Say what is there, what is missing, and how to mend it."),
 }
 

@@ -9,6 +9,8 @@ from gr_semantic.errors import UserError
 from gr_semantic.link.config import RateControllerConfig
 from gr_semantic.link.feedback import SEQUENCES, Report
 
+_LEVELS = 60  # steps over the SNR range for the open loop's mean budget
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -67,7 +69,7 @@ class RateController:
         if self.config.open_loop_budget not in (None, *budgets):
             known = ", ".join(map(str, budgets))
             raise UserError(f"open_loop_budget is {self.config.open_loop_budget}, the codec has {known}")
-        self._open_loop = open_loop_profile(choose_budget, snr_range_db, self.config)
+        self._open_loop = open_loop_profile(choose_budget, budgets, snr_range_db, self.config)
         self._average_db = self._budget = self._newest = None
         self._confirmed = 0
 
@@ -119,13 +121,20 @@ class RateController:
 
 
 def open_loop_profile(
-    choose_budget: Callable[[float], int], snr_range_db: tuple[float, float], config: RateControllerConfig
+    choose_budget: Callable[[float], int],
+    budgets: Sequence[int],
+    snr_range_db: tuple[float, float],
+    config: RateControllerConfig,
 ) -> tuple[float, int]:
-    """(snr_db, budget) of a link without feedback: the middle of the SNR range, and the policy's budget there.
+    """(snr_db, budget) of a link without feedback: mid-range SNR, and as many symbols as adapting costs.
 
-    A designer who knows the range of SNR but hears nothing back would choose so: neither end of the range is favoured,
-    and the budget comes from the same policy, so that both links spend about as many symbols. The config overrides
-    either.
+    A designer who knows the range of SNR but hears nothing back favours neither end of it. The budget is the one nearest
+    (in ratio) to what the policy spends on average over the range, so that both links use about as many symbols. The
+    config overrides either.
     """
-    snr_db = sum(snr_range_db) / 2 if config.open_loop_snr_db is None else config.open_loop_snr_db
-    return snr_db, config.open_loop_budget or int(choose_budget(snr_db))
+    low_db, high_db = snr_range_db
+    levels_db = [low_db + (high_db - low_db) * step / _LEVELS for step in range(_LEVELS + 1)]
+    mean_budget = sum(map(choose_budget, levels_db)) / len(levels_db)
+    nearest = min(budgets, key=lambda budget: abs(math.log(budget / mean_budget)))
+    snr_db = (low_db + high_db) / 2 if config.open_loop_snr_db is None else config.open_loop_snr_db
+    return snr_db, config.open_loop_budget or nearest
