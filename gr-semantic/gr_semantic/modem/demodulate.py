@@ -17,6 +17,7 @@ from .detect import Acquisition
 from .header import Header, decode_headers
 from .mapping import gather
 from .modulate import header_grids
+from .rotation import rotation
 from .snr import snr_db
 from .waveform import CODED_HEADER_BITS, Waveform
 
@@ -99,8 +100,8 @@ def _grid(
     x = x.reshape(len(x), count, lag)[:, :, begin : begin + wf.fft_len]
     if dc.any():
         x = x - dc[:, None, None]
-    within = np.exp(-2j * np.pi * cfo[:, None] * np.arange(wf.fft_len)).astype(np.complex64)
-    across = np.exp(-2j * np.pi * cfo[:, None] * (begin + lag * (first + np.arange(count)))).astype(np.complex64)
+    within = rotation(-cfo[:, None] * np.arange(wf.fft_len))
+    across = rotation(-cfo[:, None] * (begin + lag * (first + np.arange(count))))
     spectrum = _carriers(fft(x * within[:, None, :], axis=2, norm="ortho"), wf.bins)
     return spectrum * wf.window_phase * across[:, :, None], dc
 
@@ -108,7 +109,7 @@ def _grid(
 def _turn_back(grids: np.ndarray, cycles_per_symbol: np.ndarray, first: int) -> np.ndarray:
     """Remove what is left of the carrier offset, symbol by symbol; the frames' symbol `first` comes first."""
     symbol = first + np.arange(grids.shape[1])
-    return grids * np.exp(-2j * np.pi * cycles_per_symbol[:, None] * symbol).astype(np.complex64)[:, :, None]
+    return grids * rotation(-cycles_per_symbol[:, None] * symbol)[:, :, None]
 
 
 def _phase_observations(received, expected, noise_var):
@@ -172,7 +173,7 @@ def read_headers(wf: Waveform, samples: np.ndarray, acquisitions: Sequence[Acqui
     expected = (
         _carriers(channel, wf.data_index)[:, None]
         * wf.header_scrambler
-        * np.exp(1j * phase[:, repeats:, None]).astype(np.complex64)
+        * rotation(phase[:, repeats:, None] / (2 * np.pi))
     )
     soft = gather((np.conj(expected) * _carriers(received[:, repeats:], wf.data_index)).real)
     copies = -(-soft.shape[1] // CODED_HEADER_BITS)
@@ -283,7 +284,7 @@ def _fit(wf: Waveform, received, known, payload, channel, noise_var) -> _Fit:
             observed, variance = (np.concatenate(parts, axis=1) for parts in zip(*observations, strict=True))
             step = tracking.common_phase(observed, variance, wf.phase_noise_rad)
             phase += step
-            upright = np.exp(-1j * step)[:, :, None].astype(np.complex64)
+            upright = rotation(-step / (2 * np.pi))[:, :, None]
             received, payload = received * upright[:, :trained], payload * upright[:, trained:]
         precision, evidence = np.zeros(frames), np.zeros(frames)
         for got, expected, carriers, when in (
@@ -301,7 +302,7 @@ def _fit(wf: Waveform, received, known, payload, channel, noise_var) -> _Fit:
             precision += (when**2 * (_power(expected) * carriers**2).sum(axis=2)).sum(axis=1)
         step = tracking.clock_offset(precision / noise_var, evidence / noise_var)
         sro += step
-        straighten = np.exp(-1j * step[:, None, None] * np.outer(time, ramp)).astype(np.complex64)
+        straighten = rotation(step[:, None, None] * np.outer(time, wf.occupied / wf.fft_len))
         received, payload = received * straighten[:, :trained], payload * straighten[:, trained:]
         raw, gain = _least_squares(received, known)
         residual = _power(received - raw[:, None] * known).sum(axis=(1, 2))

@@ -15,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.fft import fft, ifft
 
+from .rotation import rotation
 from .waveform import Waveform
 
 STEP = 8  # samples between two positions of the scan
@@ -114,7 +115,7 @@ def match(wf: Waveform, samples: np.ndarray, positions: Sequence[int]) -> list[A
     rows = np.stack([samples[p - reach : p + reach + repeats * lag] for p in positions])
     symbols = rows[:, reach : reach + repeats * lag].reshape(-1, repeats, lag) * wf.cover[:, None]
     fraction = np.angle((np.conj(symbols[:, :-1]) * symbols[:, 1:]).sum(axis=(1, 2))) / (2 * np.pi)  # turns a symbol
-    turn = np.exp(-2j * np.pi * fraction[:, None] * np.arange(repeats)).astype(np.complex64) * wf.cover
+    turn = rotation(-fraction[:, None] * np.arange(repeats)) * wf.cover
     folded = sum(turn[:, r, None] * rows[:, r * lag : r * lag + window] for r in range(repeats))
     energy = np.cumsum(
         np.pad(folded.real**2 + folded.imag**2, ((0, 0), (1, 0))),
@@ -122,7 +123,7 @@ def match(wf: Waveform, samples: np.ndarray, positions: Sequence[int]) -> list[A
         dtype=np.float64,
     )
     energy = energy[:, lag:] - energy[:, :-lag]
-    within = np.exp(-2j * np.pi * fraction[:, None] * np.arange(window) / lag).astype(np.complex64)
+    within = rotation(-fraction[:, None] * np.arange(window) / lag)
     turns, known = _matched_filter(wf)
     spectrum = fft(folded * within, 3 * lag, axis=1)
     correlation = ifft(spectrum[:, None, :] * known, axis=2)[:, :, : window - lag + 1]

@@ -86,9 +86,11 @@ class Header:
     @classmethod
     def from_bits(cls, bits: np.ndarray) -> "Header | None":
         """The header of 96 bits, or None where the CRC, the version or the kind is not one of ours."""
-        if not np.array_equal(crc.crc24(bits[:INFO_BITS]), bits[INFO_BITS:]):
-            return None
-        word = int("".join(map(str, bits[:INFO_BITS].tolist())), 2)
+        return cls._from_info(bits[:INFO_BITS]) if _crc_is_right(bits) else None
+
+    @classmethod
+    def _from_info(cls, info: np.ndarray) -> "Header | None":
+        word = int.from_bytes(np.packbits(info).tobytes(), "big")
         left = INFO_BITS
 
         def take(fields):
@@ -111,13 +113,20 @@ class Header:
         return cls(kind=kind, snr_db=snr_db, **common, **body)
 
 
+def _crc_is_right(words: np.ndarray) -> np.ndarray:
+    return np.all(crc.crc24(words[..., :INFO_BITS]) == words[..., INFO_BITS:], axis=-1)
+
+
 def decode_headers(metrics: np.ndarray) -> tuple[list[Header | None], np.ndarray]:
     """Headers of soft values (words x 288, positive = bit 0, any scale each), None where there is none; and their bits.
 
     The bits (uint8, words x 96) are what the headers were read from.
     """
     words = fec.invert((metrics < 0).view(np.uint8))
-    good = np.all(crc.crc24(words[:, :INFO_BITS]) == words[:, INFO_BITS:], axis=1)
+    good = _crc_is_right(words)
     for i in np.flatnonzero(~good):  # the channel was not that good: decode
         words[i] = fec.viterbi(metrics[i])
-    return [Header.from_bits(word) for word in words], words
+        good[i] = _crc_is_right(words[i])
+    return [
+        Header._from_info(word[:INFO_BITS]) if right else None for word, right in zip(words, good, strict=True)
+    ], words
