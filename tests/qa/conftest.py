@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import numpy as np
 import pytest
+
 from semantic_models import SemanticCodec, load_images
 from semantic_models.testing import tiny_codec
 

@@ -43,7 +43,7 @@ def test_every_burst_is_decoded_in_order(codec, images):
     metas = flowgraph.results.metas
     assert [meta["sequence"] for meta in metas] == list(range(len(metas)))
     same = []
-    for (meta, classes), (_, indices) in zip(flowgraph.results.pdus, flowgraph.sent.pdus):
+    for (meta, classes), (_, indices) in zip(flowgraph.results.pdus, flowgraph.sent.pdus, strict=False):
         assert meta["budget"] == 16 and abs(meta["measured_snr_db"] - 20) < 3 and abs(meta["cfo_hz"] - 2000) < 100
         clean = codec.decode(codec.encode(images.images[indices], 12.0, 16), np.float32(0.01))
         same.extend(classes == clean.argmax(axis=1))

@@ -2,11 +2,11 @@
 import numpy as np
 import pytest
 from bench import Bench
-from semantic_models import CodecError
 
 from gr_semantic.blocks.image_source import ImageSource
 from gr_semantic.errors import UserError
 from gr_semantic.link.image_schedule import ImageSchedule
+from semantic_models import CodecError
 
 
 def test_each_profile_gives_the_scheduled_images(images):
@@ -35,7 +35,10 @@ def test_self_timed_frames_follow_changes_while_running(images):
         bench["images"].wait_for(len(bench["images"].pdus) + 3)
     metas = bench["images"].metas
     assert [meta["sequence"] for meta in metas] == list(range(len(metas)))
-    assert (metas[0]["snr_db"], metas[0]["budget"]) == (7.0, 4) and (metas[-1]["snr_db"], metas[-1]["budget"]) == (-2.0, 32)
+    assert (metas[0]["snr_db"], metas[0]["budget"]) == (7.0, 4) and (metas[-1]["snr_db"], metas[-1]["budget"]) == (
+        -2.0,
+        32,
+    )
 
 
 @pytest.mark.parametrize("profile", [{}, {"slot": -1}, {"slot": "a"}, {"slot": None}])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The closed loop as a flowgraph, with a codec that knows nothing: what is tested is the link around it."""
 
+import itertools
 import math
 import sys
 import time
@@ -51,7 +52,7 @@ def test_all_frames_arrive_under_their_number_with_their_images(rows, images):
 
 def test_the_loop_adopts_what_the_other_end_measured(rows, codec):
     assert math.isnan(rows[0].snr_reported_db) and rows[0].snr_used_db == codec.snr_range_db[0]
-    for before, row in zip(rows, rows[1:]):
+    for before, row in itertools.pairwise(rows):
         assert row.snr_reported_db == pytest.approx(before.snr_measured_db, abs=0.126)  # the header's steps
     drop = next(row.slot for row in rows if row.snr_true_db < 10)
     assert rows[drop - 1].snr_used_db > 15 and rows[drop + 2].snr_used_db < 6
@@ -101,7 +102,7 @@ def test_symbols_are_handed_out(codec, images):
     seen = []
     rows = run(codec, images, lambda snr_db, symbols: seen.append((snr_db, symbols)))
     assert len(seen) >= len(rows) - 2
-    for (snr_db, symbols), row in zip(seen, rows):
+    for (snr_db, symbols), row in zip(seen, rows, strict=False):
         assert snr_db == row.snr_measured_db and symbols.shape == (4 * row.budget,) and symbols.dtype == np.complex64
 
 
@@ -167,7 +168,11 @@ def test_foreign_and_corrupt_messages_do_not_stop_the_loop(codec, images):
         (loop.feedback_transmitter, "frames"),
         (loop.rate_controller, "feedback"),
     ):
-        for message in (pmt.PMT_NIL, make_pdu({}), make_pdu({"kind": "data", "link_id": config.link_id, "sequence": "x"})):
+        for message in (
+            pmt.PMT_NIL,
+            make_pdu({}),
+            make_pdu({"kind": "data", "link_id": config.link_id, "sequence": "x"}),
+        ):
             block.to_basic_block()._post(pmt.intern(port), message)
     assert loop.wait_finished(120)
     loop.stop_and_wait()
@@ -181,7 +186,6 @@ def test_foreign_and_corrupt_messages_do_not_stop_the_loop(codec, images):
         ({"waveform": "ofdm9000"}, "ofdm9000"),
         ({"slot_len": 4096}, "slot_len is 4096"),
         ({"images_per_frame": 256}, "images_per_frame is 256"),
-        ({"images_per_frame": 150}, "slot_len is 20480: a frame of 150 images"),
     ],
 )
 def test_settings_that_do_not_fit_are_one_clear_error(codec, images, settings, text):

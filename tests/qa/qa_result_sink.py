@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from bench import Bench
+from bench import Bench, wait_until
 
 from gr_semantic.blocks.image_sets import register_images
 from gr_semantic.blocks.pdu import tick
@@ -73,6 +73,19 @@ def test_a_row_waits_for_all_of_its_slot(images):
         bench.post("results", {"kind": "tick", "slot": None})
         bench["status"].wait_for(2)
     assert [row.feedback_sent for row in rows] == [0]
+
+
+def test_an_input_that_is_not_connected_is_reported_once(images):
+    sink = ResultSink(0.002, 1e6)
+    with Bench(sink, "end") as bench:
+        for slot in range(80):
+            bench.post("images", images_meta(images, slot), INDICES)
+            bench.post("results", tick(slot))
+        bench["status"].wait_for(1)
+        bench.post("status", {"block": "x", "level": "warning", "text": "last"})
+        wait_until(lambda: sink.warnings)
+    (status,) = bench["status"].metas
+    assert "slot 0 still lacks" in status["text"] and "reported by node B and heard by node A" in status["text"]
 
 
 def test_a_frame_under_another_number_is_not_counted(images):

@@ -2,10 +2,10 @@
 import numpy as np
 import pytest
 from bench import Bench, random_symbols
-from semantic_models import CodecError
 
 from gr_semantic.blocks.pdu import tick
 from gr_semantic.blocks.semantic_decoder import SemanticDecoder
+from semantic_models import CodecError
 
 
 def frame(codec, symbols, number, **changes):

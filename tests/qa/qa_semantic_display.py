@@ -7,14 +7,14 @@ import pytest
 from bench import Bench, wait_until
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-from PyQt5.QtWidgets import QApplication  # noqa: E402
+from PyQt5.QtWidgets import QApplication
 
-from gr_semantic.blocks.display_history import DisplayHistory  # noqa: E402
-from gr_semantic.blocks.image_sets import register_images  # noqa: E402
-from gr_semantic.blocks.pdu import tick  # noqa: E402
-from gr_semantic.blocks.semantic_display import SemanticDisplay  # noqa: E402
-from gr_semantic.errors import UserError  # noqa: E402
-from gr_semantic.link.frame_log import FrameRow  # noqa: E402
+from gr_semantic.blocks.display_history import DisplayHistory
+from gr_semantic.blocks.image_sets import register_images
+from gr_semantic.blocks.pdu import tick
+from gr_semantic.blocks.semantic_display import SemanticDisplay
+from gr_semantic.errors import UserError
+from gr_semantic.link.frame_log import FrameRow
 
 INDICES = np.arange(4, dtype=np.int32)
 

@@ -2,11 +2,11 @@
 import numpy as np
 import pytest
 from bench import Bench, wait_until
-from semantic_models import CodecError
 
 from gr_semantic.blocks.image_sets import register_images
 from gr_semantic.blocks.semantic_encoder import SemanticEncoder
 from gr_semantic.errors import UserError
+from semantic_models import CodecError
 
 
 def profile(images, number, **changes):
@@ -87,7 +87,9 @@ def test_a_failing_codec_is_an_error_not_a_hang(images, codec):
     with Bench(SemanticEncoder(Broken(), lockstep=True), "symbols") as bench:
         bench.post("images", profile(images, 3), np.array([0], np.int32))
         assert bench["symbols"].wait_for(1) == [({"slot": 3}, None)]
-        assert all(meta["level"] == "error" and "out of memory" in meta["text"] for meta, _ in bench["status"].wait_for(1))
+        assert all(
+            meta["level"] == "error" and "out of memory" in meta["text"] for meta, _ in bench["status"].wait_for(1)
+        )
 
 
 def test_a_full_queue_drops_the_oldest_with_a_warning(images, codec):

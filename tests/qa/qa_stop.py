@@ -11,17 +11,17 @@ from gnuradio import blocks, gr
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from gr_semantic.blocks.channel_simulator import ChannelSimulator  # noqa: E402
-from gr_semantic.blocks.feedback_receiver import FeedbackReceiver  # noqa: E402
-from gr_semantic.blocks.feedback_transmitter import FeedbackTransmitter  # noqa: E402
-from gr_semantic.blocks.image_source import ImageSource  # noqa: E402
-from gr_semantic.blocks.ofdm_receiver import OfdmReceiver  # noqa: E402
-from gr_semantic.blocks.ofdm_transmitter import OfdmTransmitter  # noqa: E402
-from gr_semantic.blocks.rate_controller import RateController  # noqa: E402
-from gr_semantic.blocks.result_sink import ResultSink  # noqa: E402
-from gr_semantic.blocks.semantic_decoder import SemanticDecoder  # noqa: E402
-from gr_semantic.blocks.semantic_display import SemanticDisplay  # noqa: E402
-from gr_semantic.blocks.semantic_encoder import SemanticEncoder  # noqa: E402
+from gr_semantic.blocks.channel_simulator import ChannelSimulator
+from gr_semantic.blocks.feedback_receiver import FeedbackReceiver
+from gr_semantic.blocks.feedback_transmitter import FeedbackTransmitter
+from gr_semantic.blocks.image_source import ImageSource
+from gr_semantic.blocks.ofdm_receiver import OfdmReceiver
+from gr_semantic.blocks.ofdm_transmitter import OfdmTransmitter
+from gr_semantic.blocks.rate_controller import RateController
+from gr_semantic.blocks.result_sink import ResultSink
+from gr_semantic.blocks.semantic_decoder import SemanticDecoder
+from gr_semantic.blocks.semantic_display import SemanticDisplay
+from gr_semantic.blocks.semantic_encoder import SemanticEncoder
 
 MAKE = {
     "channel_simulator": lambda codec, images: ChannelSimulator(1e6, snr_db=3),

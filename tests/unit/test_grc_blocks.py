@@ -10,10 +10,10 @@ import pytest
 import yaml
 from gnuradio import gr
 from gnuradio.grc.core.platform import Platform
-from semantic_models.testing import tiny_codec
 
 import gr_semantic.blocks
 from gr_semantic.paths import GRC_BLOCKS
+from semantic_models.testing import tiny_codec
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 IDS = sorted(path.name.removesuffix(".block.yml") for path in GRC_BLOCKS.glob("*.block.yml"))
@@ -90,7 +90,9 @@ def test_file_says_what_a_user_needs(block_id):
 def test_defaults_are_valid_and_make_a_block(platform, application, tiny, block_id):
     given = {"codec": str(tiny)} if block_id != "semantic_image_source" else {"images": "synthetic:16"}
     has = platform.blocks[block_id].parameters_data
-    block = place(platform, block_id, **{name: value for name, value in given.items() if name in {p["id"] for p in has}})
+    block = place(
+        platform, block_id, **{name: value for name, value in given.items() if name in {p["id"] for p in has}}
+    )
     assert mistakes(block) == []
     made = make(block)
     assert made.alias()  # only a GNU Radio block has one

@@ -8,9 +8,9 @@ import subprocess
 import sys
 
 import pytest
-from semantic_models.testing import tiny_codec
 
 from gr_semantic.paths import FLOWGRAPHS, GRC_BLOCKS
+from semantic_models.testing import tiny_codec
 
 TIMEOUT_S = 180  # only a hang takes so long
 FILES = sorted(FLOWGRAPHS.glob("*.grc"))

@@ -2,6 +2,7 @@
 import threading
 
 import pytest
+import torch
 
 from gr_semantic.blocks.inference_worker import InferenceWorker
 
@@ -59,10 +60,15 @@ def test_a_full_queue_drops_its_oldest(start):
 
 def test_warm_up_comes_first_and_in_the_thread(start):
     events, done = [], threading.Event()
-    worker = start(lambda items: (events.append(items), done.set()), warm_up=lambda: events.append(threading.current_thread()))
+
+    def warm_up():
+        events.append(threading.current_thread())
+        events.append(torch.get_num_threads())
+
+    worker = start(lambda items: (events.append(items), done.set()), warm_up=warm_up)
     worker.put(1)
     assert done.wait(30)
-    assert events[1] == [1] and events[0] is not threading.current_thread()
+    assert events[0] is not threading.current_thread() and events[1:] == [1, [1]]
 
 
 def test_stop_in_any_state(start):

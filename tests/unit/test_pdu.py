@@ -7,7 +7,14 @@ from gr_semantic.blocks.pdu import PduError, is_tick, make_pdu, read_pdu, requir
 
 
 def test_round_trip_keeps_values_and_types():
-    meta = {"kind": "data", "slot": 7, "snr_db": -3.25, "ok": True, "nothing": None, "noise_var": np.ones(4, np.float32)}
+    meta = {
+        "kind": "data",
+        "slot": 7,
+        "snr_db": -3.25,
+        "ok": True,
+        "nothing": None,
+        "noise_var": np.ones(4, np.float32),
+    }
     vector = np.array([1 + 2j, -3j], np.complex64)
     read, read_vector = read_pdu(make_pdu(meta, vector))
     assert read.keys() == meta.keys()
@@ -17,7 +24,9 @@ def test_round_trip_keeps_values_and_types():
     np.testing.assert_array_equal(read_vector, vector)
 
 
-@pytest.mark.parametrize("vector", [None, np.array([], np.int32), np.array([-5, 2**31 - 1], np.int32), np.zeros(3, np.float32)])
+@pytest.mark.parametrize(
+    "vector", [None, np.array([], np.int32), np.array([-5, 2**31 - 1], np.int32), np.zeros(3, np.float32)]
+)
 def test_vectors(vector):
     read = read_pdu(make_pdu({}, vector))[1]
     assert read is None if vector is None else (read.dtype == vector.dtype and np.array_equal(read, vector))

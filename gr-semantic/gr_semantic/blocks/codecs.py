@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Codecs shared by the blocks of one process: loaded once for each folder and device."""
 
-from semantic_models import SemanticCodec
-
 from gr_semantic.errors import UserError
 from gr_semantic.paths import codec_folder
+from semantic_models import SemanticCodec
 
 DEVICES = ("auto", "cpu", "cuda")
 _LOADED = {}

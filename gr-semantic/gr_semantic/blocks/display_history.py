@@ -14,7 +14,8 @@ _GONE = "lost"
 
 @dataclass(frozen=True)
 class Tile:
-    """One image: pixels (H x W or H x W x 3 uint8), the class that arrived, and whether it is right (None: truth unknown)."""
+    """One image: pixels (H x W or H x W x 3 uint8), the class that arrived, and whether it is right (None: truth
+    unknown)."""
 
     pixels: np.ndarray
     text: str
@@ -36,9 +37,9 @@ class DisplayHistory:
         self._row = self._images = None
 
     def add(self, row, images: str, true_snr_db: float) -> None:
-        """Take the FrameRow of a slot; ``images`` is the name of its image set. Images of a lost frame count as wrong."""
+        """Take the FrameRow of a slot, of image set ``images``. Images of a lost frame count as wrong."""
         predicted = row.predicted or (None,) * len(row.true)
-        self._right.extend(a == b for a, b in zip(predicted, row.true))
+        self._right.extend(a == b for a, b in zip(predicted, row.true, strict=False))
         accuracy = 100 * sum(self._right) / len(self._right) if self._right else NAN
         point = (row.time_s, true_snr_db, row.snr_measured_db, row.snr_used_db, accuracy, row.budget)
         self._points.append(point)
@@ -73,7 +74,10 @@ class DisplayHistory:
         if self._row is None:
             return "waiting for the first frame"
         *_, accuracy, budget = self._points[-1]
-        return (
-            f"{accuracy:.1f} % of the last {len(self._right)} images right    measured {self._row.snr_measured_db:.1f} dB"
-            f"    encoded for {self._row.snr_used_db:.1f} dB with {budget:.0f} symbols per image"
+        return "    ".join(
+            (
+                f"{accuracy:.1f} % of the last {len(self._right)} images right",
+                f"measured {self._row.snr_measured_db:.1f} dB",
+                f"encoded for {self._row.snr_used_db:.1f} dB with {budget:.0f} symbols per image",
+            )
         )

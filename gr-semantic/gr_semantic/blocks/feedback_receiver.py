@@ -11,11 +11,11 @@ from gr_semantic.link.feedback import FeedbackMonitor
 
 
 class FeedbackReceiver(MessageBlock, gr.basic_block):
-    """Lets through reports of this link that hold a newer measurement than the last one (see gr_semantic.link.feedback).
+    """Lets through reports of this link that measured something newer than the last (see gr_semantic.link.feedback).
 
     Input ``frames``: frames and ticks of the reverse direction's OFDM receiver.
-    Output ``feedback``: reports (meta slot, measured_slot, snr_db, received, lost) and ticks; a tick also has feedback_received
-    and feedback_used, the counts of its slot.
+    Output ``feedback``: reports (meta slot, measured_slot, snr_db, received, lost) and ticks; a tick also has
+    feedback_received and feedback_used, the counts of its slot.
 
     Args:
         link_id: of this link; other feedback is foreign and ignored.
@@ -35,7 +35,7 @@ class FeedbackReceiver(MessageBlock, gr.basic_block):
         if is_tick(meta):
             slot = require(meta, "slot", int)
             counts = self.monitor.received, self.monitor.used
-            received, used = (now - before for now, before in zip(counts, self._counts))
+            received, used = (now - before for now, before in zip(counts, self._counts, strict=True))
             self._slot, self._counts = slot + 1, counts
             self.publish("feedback", tick(slot) | {"feedback_received": received, "feedback_used": used})
             return

@@ -12,7 +12,8 @@ class FeedbackTransmitter(MessageBlock, gr.basic_block):
     """Reports the SNR of received frames (see gr_semantic.link.feedback).
 
     Input ``frames``: the OFDM receiver's frames and ticks.
-    Output ``symbols``: meta of a feedback frame for the OFDM transmitter of the reverse direction, no vector. At the tick of
+    Output ``symbols``: meta of a feedback frame for the OFDM transmitter of the reverse direction, no vector. At the
+    tick of
     forward slot k: slot k + the header's fields.
 
     Args:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Images stay on the Python side: messages carry the name of a set and indices into it."""
 
-from semantic_models import load_images
-
 from gr_semantic.errors import UserError
+from semantic_models import load_images
 
 _SETS = {}
 
@@ -16,8 +15,9 @@ def register_images(images, like=None) -> str:
         like: codec to whose image shape a folder's images are resized.
     """
     if isinstance(images, str):
-        if images not in _SETS:
-            _SETS[images] = load_images(images, like=like) if like is not None else load_images(images)
+        known = _SETS.get(images)
+        if known is None or (like is not None and known.images.shape[1:] != tuple(like.image_shape)):
+            _SETS[images] = load_images(images, like=like)
         return images
     _SETS[images.name] = images
     return images.name

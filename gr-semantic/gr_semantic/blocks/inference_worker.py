@@ -4,11 +4,13 @@
 import threading
 from collections import deque
 
+import torch
+
 _JOIN_TIMEOUT_S = 1.5
 
 
 class InferenceWorker:
-    """Runs ``process(items)`` in one daemon thread, in the order of ``put``.
+    """Runs ``process(items)`` in one daemon thread, in the order of ``put``, with torch held to one core.
 
     Args:
         process: called with a list of 1 to ``batch_limit`` items that were waiting, oldest first; must not raise.
@@ -65,6 +67,7 @@ class InferenceWorker:
 
     def _run(self):
         thread = threading.current_thread()
+        torch.set_num_threads(1)  # for this thread; a second one waits for whoever has the other cores
         if self._warm_up is not None:
             self._warm_up()
         while True:

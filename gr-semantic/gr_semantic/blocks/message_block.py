@@ -16,8 +16,8 @@ WORK_DONE = -1
 class MessageBlock:
     """Mixin for GNU Radio blocks. Call ``open_ports`` once the gr block is constructed.
 
-    Every block has a ``status`` output: PDUs with meta block, level ("info", "warning" or "error") and text. A warning says that
-    one message was dropped; an error that the block cannot do its work.
+    Every block has a ``status`` output: PDUs with meta block, level ("info", "warning" or "error") and text. A
+    warning says that one message was dropped; an error that the block cannot do its work.
     """
 
     def open_ports(self, inputs: dict | None = None, outputs: tuple = ()) -> None:
@@ -28,6 +28,7 @@ class MessageBlock:
             outputs: names of the output ports besides ``status``.
         """
         self.error = None
+        self.set_log_level("warn")  # GNU Radio prints every buffer setting to stdout otherwise
         for port, handler in (inputs or {}).items():
             self.message_port_register_in(pmt.intern(port))
             self.set_msg_handler(pmt.intern(port), handler)

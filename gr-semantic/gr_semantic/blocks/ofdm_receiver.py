@@ -17,9 +17,9 @@ class OfdmReceiver(MessageBlock, gr.sync_block):
     """Finds, demodulates and equalises every frame in a stream.
 
     Input: complex64 samples.
-    Output ``frames``: meta with the header's fields, start_sample, frame_len, measured_snr_db, cfo_hz, sro_ppm, evm_db and, for data,
-    noise_var (f32vector, N*L); vector c32, the equalised symbols, N*L row-major. With ``slot_len > 0`` also a tick at the end of
-    each slot, in order with the frames.
+    Output ``frames``: meta with the header's fields, start_sample, frame_len, measured_snr_db, cfo_hz, sro_ppm,
+    evm_db and, for data, noise_var (f32vector, N*L); vector c32, the equalised symbols, N*L row-major. With
+    ``slot_len > 0`` also a tick at the end of each slot, in order with the frames.
     Output ``constellation``: the symbols of data frames alone (meta measured_snr_db), for a QT constellation sink.
 
     Args:

@@ -21,11 +21,11 @@ _HEADER_FIELDS = {field.name: field.type for field in dataclasses.fields(Header)
 class OfdmTransmitter(MessageBlock, gr.sync_block):
     """Modulates one frame for every message on ``symbols``.
 
-    Input ``symbols``: meta slot (slots only) + the header's fields; vector c32, N*L row-major (data), none (feedback). A message
-    with meta kind "end" ends the stream.
-    Output: complex64 samples. With ``slot_len > 0``, slot k waits for the message of slot k and holds its frame at its start; a
-    message without a kind is an empty slot. With ``slot_len = 0``, frames are sent as they come, each followed by ``gap_len``
-    zeros, and zeros while there is none.
+    Input ``symbols``: meta slot (slots only) + the header's fields; vector c32, N*L row-major (data), none
+    (feedback). A message with meta kind "end" ends the stream.
+    Output: complex64 samples. With ``slot_len > 0``, slot k waits for the message of slot k and holds its frame at
+    its start; a message without a kind is an empty slot. With ``slot_len = 0``, frames are sent as they come, each
+    followed by ``gap_len`` zeros, and zeros while there is none.
 
     Args:
         waveform: name or path of a waveform, or a Waveform.
@@ -41,7 +41,8 @@ class OfdmTransmitter(MessageBlock, gr.sync_block):
             if value < 0:
                 raise UserError(f"{name} is {value}, expected 0 or more")
         gr.sync_block.__init__(self, name="semantic_ofdm_transmitter", in_sig=None, out_sig=[np.complex64])
-        self.slot_len, self.slots, self.gap_len, self.queue_frames = int(slot_len), int(slots), int(gap_len), queue_frames
+        self.slot_len, self.slots = int(slot_len), int(slots)
+        self.gap_len, self.queue_frames = int(gap_len), int(queue_frames)
         self.frames_sent = 0
         self._slot = 0
         self._waiting = {}
@@ -78,7 +79,9 @@ class OfdmTransmitter(MessageBlock, gr.sync_block):
         if "kind" in meta:
             samples = self._modulate(meta, symbols)
             if len(samples) > self.slot_len:
-                raise PduError(f"the frame has {len(samples)} samples, the slot {self.slot_len}: sent nothing in slot {slot}")
+                raise PduError(
+                    f"the frame has {len(samples)} samples, the slot {self.slot_len}: sent nothing in slot {slot}"
+                )
             self._waiting[slot] = samples
 
     def _modulate(self, meta, symbols):

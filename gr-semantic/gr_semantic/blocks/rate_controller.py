@@ -17,9 +17,10 @@ from gr_semantic.link.feedback import Report
 class RateController(MessageBlock, gr.basic_block):
     """Chooses the SNR and budget that the encoder uses in each slot (see gr_semantic.link.rate_controller).
 
-    Input ``feedback``: accepted reports (meta slot, measured_slot, snr_db, received, lost) and ticks of the reverse slots.
-    Output ``profile``: meta slot, sequence, snr_db, budget, reported_snr_db (NaN: no report). The profiles of the first ``delay_slots`` slots
-    are sent at the start, that of slot k + delay_slots at the tick of reverse slot k.
+    Input ``feedback``: accepted reports (meta slot, measured_slot, snr_db, received, lost) and ticks of the reverse
+    slots.
+    Output ``profile``: meta slot, sequence, snr_db, budget, reported_snr_db (NaN: no report). The profiles of the
+    first ``delay_slots`` slots are sent at the start, that of slot k + delay_slots at the tick of reverse slot k.
 
     Args:
         codec: SemanticCodec, zoo name or folder: its policy, budgets and SNR range are used.

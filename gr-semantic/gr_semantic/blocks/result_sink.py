@@ -20,9 +20,10 @@ _KEPT_WARNINGS = 100
 class ResultSink(MessageBlock, gr.basic_block):
     """Joins decoded classes with the truth: one FrameRow for each slot, lost frames included.
 
-    Input ``results``: the decoder's results and ticks. Input ``images``: what was sent. Input ``feedback`` (``with_feedback``): of
-    the feedback receiver *and* the feedback transmitter. Input ``symbols``: the receiver's constellation (optional). Input
-    ``status``: of any block; an error ends the run.
+    Input ``results``: the decoder's results and ticks. Input ``images``: what was sent. Input ``feedback``
+    (``with_feedback``): of the feedback receiver *and* the feedback transmitter. Input ``symbols``: the receiver's
+    constellation (optional).
+    Input ``status``: of any block; an error ends the run.
     Output ``end``: one message after the last slot or the first error; it ends an OFDM transmitter's stream.
 
     Args:
@@ -107,7 +108,7 @@ class ResultSink(MessageBlock, gr.basic_block):
             self.progress_s = time.monotonic()
             self.frames += row.received
             self.images_decoded += len(row.predicted)
-            self.images_correct += sum(a == b for a, b in zip(row.predicted, row.true))
+            self.images_correct += sum(a == b for a, b in zip(row.predicted, row.true, strict=False))
             try:
                 if self.log is not None:
                     self.log.append(row)

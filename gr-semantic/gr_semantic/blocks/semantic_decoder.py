@@ -15,8 +15,8 @@ from gr_semantic.blocks.pdu import PduError, is_tick, read_pdu, require
 class SemanticDecoder(MessageBlock, gr.basic_block):
     """Decodes the class of every image of a data frame.
 
-    Input ``frames``: the OFDM receiver's frames and ticks. Frames of other kinds or links are ignored; those of another model
-    are dropped with a warning.
+    Input ``frames``: the OFDM receiver's frames and ticks. Frames of other kinds or links are ignored; those of
+    another model are dropped with a warning.
     Output ``results``: meta of the frame without noise_var; vector s32, the predicted class of each image. Ticks pass
     through in order.
 
@@ -24,8 +24,8 @@ class SemanticDecoder(MessageBlock, gr.basic_block):
         codec: SemanticCodec or path to its folder.
         device: "auto", "cpu" or "cuda"; used if ``codec`` is a path.
         link_id: only frames of this link are decoded; -1 takes all.
-        lockstep: True in a slotted loop: nothing is dropped and every frame is a batch of its own. False: frames that wait are
-            decoded together, and a full queue drops its oldest frame.
+        lockstep: True in a slotted loop: nothing is dropped and every frame is a batch of its own. False: frames that
+            wait are decoded together, and a full queue drops its oldest frame.
         batch_frames: most frames in one batch (lockstep False).
         queue_frames: frames that may wait (lockstep False).
     """

@@ -108,7 +108,7 @@ class _Display(QtWidgets.QWidget):
         self._summary.setText(summary)
         for column, line in self._lines:
             line.setData(curves[:, 0], curves[:, column], connect="finite")
-        for tile, picture, caption in zip(tiles, self._pictures, self._captions):
+        for tile, picture, caption in zip(tiles, self._pictures, self._captions, strict=False):
             picture.setPixmap(_pixmap(tile.pixels))
             caption.setText(tile.text)
             caption.setStyleSheet(f"color: {_COLOURS[tile.right]}; font-weight: bold")

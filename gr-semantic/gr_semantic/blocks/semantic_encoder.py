@@ -24,8 +24,8 @@ class SemanticEncoder(MessageBlock, gr.basic_block):
         codec: SemanticCodec or path to its folder.
         device: "auto", "cpu" or "cuda"; used if ``codec`` is a path.
         link_id: written to every header.
-        lockstep: True in a slotted loop: nothing is dropped, every frame is a batch of its own (results do not depend on
-            timing). False: frames that wait are encoded together, and a full queue drops its oldest frame.
+        lockstep: True in a slotted loop: nothing is dropped, every frame is a batch of its own (results do not depend
+            on timing). False: frames that wait are encoded together, and a full queue drops its oldest frame.
         batch_frames: most frames in one batch (lockstep False).
         queue_frames: frames that may wait (lockstep False).
     """

@@ -21,9 +21,9 @@ def shortest_slot(wf: Waveform, frame_len: int) -> int:
 class SlotClock:
     """Calls the end of each slot.
 
-    A frame is expected at the start of each slot. The end is called a sixteenth of a slot before the next start, so that a channel
-    which holds samples back cannot keep the caller waiting for the next slot. Frames re-align the slots, which follows a
-    sample-clock offset for any length of time.
+    A frame is expected at the start of each slot. The end is called a sixteenth of a slot before the next start, so
+    that a channel which holds samples back cannot keep the caller waiting for the next slot. Frames re-align the
+    slots, which follows a sample-clock offset for any length of time.
 
     Args:
         slot_len: samples of a slot, at least 16.

@@ -6,6 +6,7 @@ from gr_semantic.blocks.pdu import PduError, is_tick, require
 from gr_semantic.link.frame_log import NAN, FrameRow
 
 _SEQUENCES = 1 << 16
+_PATIENCE_SLOTS = 64
 
 
 class SlotRows:
@@ -20,9 +21,11 @@ class SlotRows:
 
     def __init__(self, slot_s: float, sample_rate_hz: float, snr_at=None, with_feedback: bool = True):
         self.slot_s, self.sample_rate_hz, self.snr_at = slot_s, sample_rate_hz, snr_at
-        self._parts = ("sent", "result") + (("feedback_sent", "feedback") if with_feedback else ())
+        feedback = ("reported by node B", "heard by node A") if with_feedback else ()
+        self._parts = ("sent", "decoded", *feedback)
         self._known = {}
         self._next_row = 0
+        self._complained = False
         self._receiver_slot = 0
         self._result = None
 
@@ -37,7 +40,7 @@ class SlotRows:
         if is_tick(meta):
             result, self._result = self._result, None
             self._receiver_slot = require(meta, "slot", int) + 1
-            return self._add(meta["slot"], "result", result)
+            return self._add(meta["slot"], "decoded", result)
         sequence = require(meta, "sequence", int)
         if sequence != self._receiver_slot % _SEQUENCES or self._result is not None:
             raise PduError(f"frame {sequence} arrived in slot {self._receiver_slot}, where it does not belong")
@@ -49,10 +52,10 @@ class SlotRows:
     def feedback(self, meta) -> list[FrameRow]:
         """A ``feedback`` message of the feedback receiver, or a ``symbols`` message of the feedback transmitter."""
         if is_tick(meta):
-            return self._add(require(meta, "slot", int), "feedback", meta)
+            return self._add(require(meta, "slot", int), "heard by node A", meta)
         if "measured_slot" in meta:
             return []
-        return self._add(require(meta, "slot", int), "feedback_sent", int("kind" in meta))
+        return self._add(require(meta, "slot", int), "reported by node B", int("kind" in meta))
 
     def _add(self, slot, part, value):
         if slot < self._next_row:
@@ -62,13 +65,17 @@ class SlotRows:
         while all(part in self._known.get(self._next_row, ()) for part in self._parts):
             rows.append(self._row(self._next_row, self._known.pop(self._next_row)))
             self._next_row += 1
+        if not rows and len(self._known) > _PATIENCE_SLOTS and not self._complained:
+            self._complained = True
+            missing = [part for part in self._parts if part not in self._known.get(self._next_row, ())]
+            raise PduError(f"slot {self._next_row} still lacks what was {' and '.join(missing)}: is it connected?")
         return rows
 
     def _row(self, slot, known):
         sent, indices = known["sent"]
         time_s = slot * self.slot_s
         labels = find_images(require(sent, "images", str)).labels
-        feedback = known.get("feedback", {})
+        feedback = known.get("heard by node A", {})
         row = {
             "slot": slot,
             "sequence": sent["sequence"],
@@ -79,12 +86,12 @@ class SlotRows:
             "budget": sent["budget"],
             "images": tuple(indices.tolist()),
             "true": () if labels is None else tuple(labels[indices].tolist()),
-            "feedback_sent": known.get("feedback_sent", 0),
+            "feedback_sent": known.get("reported by node B", 0),
             "feedback_received": feedback.get("feedback_received", 0),
             "feedback_used": feedback.get("feedback_used", 0),
         }
-        if known["result"] is not None:
-            meta, predicted = known["result"]
+        if known["decoded"] is not None:
+            meta, predicted = known["decoded"]
             end_s = (meta["start_sample"] + meta["frame_len"]) / self.sample_rate_hz
             row |= {
                 "received": True,

@@ -13,6 +13,9 @@ from gr_semantic.errors import UserError
 # so that --help needs neither torch nor GNU Radio.
 COMMANDS = {
     "demo": ("gr_semantic.cli.demo:demo", "Run the closed loop over a simulated channel and write a report."),
+    "modulate": ("gr_semantic.cli.modulate:modulate", "Write frames of encoded images as a SigMF recording."),
+    "channel": ("gr_semantic.cli.channel:channel", "Send a SigMF recording through a simulated channel."),
+    "replay": ("gr_semantic.cli.replay:replay", "Find, measure and decode the frames of a SigMF recording."),
     "bench": ("gr_semantic.cli.bench:bench", "Measure throughput beside the alternative."),
     "doctor": ("gr_semantic.cli.doctor:doctor", "Say what is there, what is missing, and how to mend it."),
 }

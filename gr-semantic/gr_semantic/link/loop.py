@@ -31,24 +31,24 @@ _STALL_S = 120.0
 class LoopFlowgraph(gr.top_block):
     """Images from node A to node B over the forward channel, SNR reports back over the reverse channel.
 
-    The two directions run in lock-step, slot by slot: forward slot k + delay_slots is made only once reverse slot k was received and
-    processed completely. So the rows do not depend on the timing of threads: same config, codec and images, same rows.
-    Ends by itself after ``config.slots`` slots.
+    The two directions run in lock-step, slot by slot: forward slot k + delay_slots is made only once reverse slot k
+    was received and processed completely. So the rows do not depend on the timing of threads: same config, codec and
+    images, same rows. Ends by itself after ``config.slots`` slots.
 
     Args:
         config: settings of the run.
         codec: SemanticCodec.
         images: ImageSet.
         on_result: called with the FrameRow of each forward slot, in order, in a thread of the flowgraph.
-        on_symbols: called with the measured SNR in dB and the equalised symbols (complex64, N*L) of each received data frame, in the
-            same thread.
+        on_symbols: called with the measured SNR in dB and the equalised symbols (complex64, N*L) of each received
+            data frame, in the same thread.
 
     Raises:
         UserError: settings that do not fit together; the waveform or a channel cannot be made.
     """
 
     def __init__(self, config: LoopConfig, codec, images, on_result=None, on_symbols=None):
-        gr.top_block.__init__(self, "semantic loop", catch_exceptions=False)
+        gr.top_block.__init__(self, "semantic loop")
         self.config = config
         wf = Waveform.load(config.waveform)
         _check_slot(config, wf, max(codec.budgets))
@@ -172,14 +172,14 @@ def _channel(config, fields, place):
 
 def _check_slot(config, wf, budget):
     header = Header(kind="data", image_count=config.images_per_frame, budget=budget)
+    frame = f"a frame of {config.images_per_frame} images x {budget} symbols"
     if wf.payload_symbols(header.value_count) > wf.max_payload_symbols:
         raise UserError(
-            f"images_per_frame is {config.images_per_frame}: with {budget} symbols an image that is more than a frame of "
-            f"waveform {wf.name} holds ({wf.max_payload_symbols} OFDM symbols)"
+            f"images_per_frame is {config.images_per_frame}: {frame} is longer than waveform {wf.name} allows "
+            f"({wf.max_payload_symbols} OFDM symbols)"
         )
     shortest = shortest_slot(wf, frame_len(wf, header))
     if config.slot_len < shortest:
         raise UserError(
-            f"slot_len is {config.slot_len}: a frame of {config.images_per_frame} images x {budget} symbols in waveform "
-            f"{wf.name} needs slots of at least {shortest} samples"
+            f"slot_len is {config.slot_len}: {frame} in waveform {wf.name} needs slots of at least {shortest} samples"
         )

@@ -128,9 +128,9 @@ def open_loop_profile(
 ) -> tuple[float, int]:
     """(snr_db, budget) of a link without feedback: mid-range SNR, and as many symbols as adapting costs.
 
-    A designer who knows the range of SNR but hears nothing back favours neither end of it. The budget is the one nearest
-    (in ratio) to what the policy spends on average over the range, so that both links use about as many symbols. The
-    config overrides either.
+    A designer who knows the range of SNR but hears nothing back favours neither end of it. The budget is the one
+    nearest (in ratio) to what the policy spends on average over the range, so that both links use about as many
+    symbols. The config overrides either.
     """
     low_db, high_db = snr_range_db
     levels_db = [low_db + (high_db - low_db) * step / _LEVELS for step in range(_LEVELS + 1)]

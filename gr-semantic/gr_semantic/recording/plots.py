@@ -96,6 +96,8 @@ def plot_accuracy(
         bin_axes.plot(centres, offline, "s--", color=BLACK, ms=3, lw=1, label="offline evaluation")
     bin_axes.axhline(clean_accuracy, color=GREEN, lw=1.3, ls=":", label="student without a channel")
     bin_axes.set_xlabel("true SNR (dB), bins 2 dB wide")
+    low, high = time_axes.get_ylim()
+    time_axes.set_ylim(min(low - 0.35 * (high - low), clean_accuracy - 0.1), high)  # room for the legends below
     for axes in (time_axes, bin_axes):
         axes.yaxis.set_major_locator(MaxNLocator(steps=(1, 2, 5, 10)))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
