@@ -2,6 +2,7 @@
 """`gr-semantic doctor`: exit codes, and that each probe notices what it is there to notice."""
 
 import json
+import subprocess
 
 import pytest
 from click.testing import CliRunner
@@ -130,25 +131,28 @@ def test_a_plain_companion_sees_blocks_in_grc_blocks_path_only(grc_folder, monke
     assert examine(by_name("blocks in a plain Companion")).ok
 
 
-def test_plutos_are_read_from_the_scan(monkeypatch):
-    line = "\t0: 0456:b673 (Analog Devices Inc. PlutoSDR (ADALM-PLUTO)), serial=1044 [usb:1.5.5]\n"
+@pytest.fixture
+def iio_scan(monkeypatch):
+    """Sets what iio_info prints when it scans USB; the network always answers nothing."""
 
-    class Scan:
-        stdout = "Available contexts:\n" + line
+    def say(usb):
+        def run(command, **_):
+            stdout = usb if "-Susb" in command else "No IIO context found.\n"
+            return subprocess.CompletedProcess(command, 0, stdout, "")
 
-    monkeypatch.setattr(
-        doctor_module.subprocess,
-        "run",
-        lambda command, **_: Scan if "-Susb" in command else type("Empty", (), {"stdout": "No IIO context found.\n"}),
-    )
+        monkeypatch.setattr(doctor_module.subprocess, "run", run)
+
+    return say
+
+
+def test_plutos_are_read_from_the_scan(iio_scan):
+    iio_scan("Available contexts:\n\t0: 0456:b673 (PlutoSDR (ADALM-PLUTO)), serial=1044 [usb:1.5.5]\n")
     finding = examine(by_name("Plutos"))
     assert finding.ok and finding.found == "usb:1.5.5"
 
 
-def test_without_a_pluto_the_finding_says_so(monkeypatch):
-    monkeypatch.setattr(
-        doctor_module.subprocess, "run", lambda command, **_: type("Empty", (), {"stdout": "No IIO context found.\n"})
-    )
+def test_without_a_pluto_the_finding_says_so(iio_scan):
+    iio_scan("No IIO context found.\n")
     finding = examine(by_name("Plutos"))
     assert not finding.ok and not finding.needed
     assert "none found" in finding.found
