@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .codec_folder import CodecConfig, read_codec
+from .device import choose_device
 from .errors import CodecError
 from .student import Student
 
@@ -44,7 +45,7 @@ class SemanticCodec:
 
         Raises CodecError if the folder or a file is missing, corrupt or of another format, or the device is not there.
         """
-        chosen = _device(device)
+        chosen = choose_device(device)
         config, tensors, model_id = read_codec(folder)
         try:
             model = config.build()
@@ -173,18 +174,6 @@ class SemanticCodec:
             if all(torch.equal(rows, first.expand_as(rows)) for rows, first in zip(run(size), reference, strict=True))
         )
         return good if CHUNK_SIZES[0] in good else (1,)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except (RuntimeError, TypeError):
-        raise CodecError(f"device {name!r}: unknown; use auto, cpu or cuda") from None
-    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not torch.cuda.is_available()):
-        raise CodecError(f"device {name!r}: not on this machine; use auto or cpu")
-    return device
 
 
 def _fold_batch_norm(model: nn.Module) -> nn.Module:

@@ -46,11 +46,11 @@ def test_profiles_cover_every_slot_once_and_start_safe():
 
 
 def test_sequence_is_the_slot_modulo_65536():
-    assert make().on_tick(65536 + 4).sequence == 5
+    assert make(delay_slots=1).on_tick(65536 + 4).sequence == 5
 
 
 def test_first_report_is_adopted_at_once():
-    profile = feed(make(), [17.0])[0]
+    profile = feed(make(delay_slots=1), [17.0])[0]
     assert (profile.slot, profile.snr_db, profile.budget, profile.reported_snr_db) == (1, 17.0, 4, 17.0)
 
 

@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+
 from gr_semantic.modem import Header, StreamReceiver, Waveform, modulate, receive
 
 WAVEFORMS = Waveform.names()

@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 import yaml
+
 from gr_semantic.modem import Header, Waveform, WaveformError, frame_len, modulate
 from gr_semantic.modem.mapping import cell_order, gather, spread
 from gr_semantic.modem.pn import PERIOD, bits

@@ -114,7 +114,7 @@ def flowgraph(wf: Waveform, rate_hz: float, seconds: float, duty: float = 0.2) -
 
     idle, counter = blocks.null_sink(gr.sizeof_gr_complex), blocks.message_debug()
     _, idle_s = run(idle)
-    receiver = OfdmReceiver(wf, sample_rate_hz=rate_hz or 1e6)
+    receiver = OfdmReceiver(wf, sample_rate_hz=rate_hz or 5e6)
     elapsed_s, spent_s = run(receiver)
     return {
         "waveform": wf.name,

@@ -11,6 +11,7 @@ from gr_semantic.blocks.pdu import tick
 from gr_semantic.blocks.slot_clock import SlotClock, shortest_slot
 from gr_semantic.errors import UserError
 from gr_semantic.modem import Header, StreamReceiver, Waveform, frame_len
+from gr_semantic.modem.stream import LIVE_CHUNK, live_chunk
 
 
 class OfdmReceiver(MessageBlock, gr.sync_block):
@@ -38,7 +39,9 @@ class OfdmReceiver(MessageBlock, gr.sync_block):
             raise UserError(f"sample_rate_hz is {sample_rate_hz}, expected more than 0")
         gr.sync_block.__init__(self, name="semantic_ofdm_receiver", in_sig=[np.complex64], out_sig=None)
         self.link_id = int(link_id)
-        self.receiver = StreamReceiver(self.waveform, float(sample_rate_hz))
+        # Slots are timed for the shortest chunk.
+        chunk = LIVE_CHUNK if slot_len else live_chunk(sample_rate_hz)
+        self.receiver = StreamReceiver(self.waveform, float(sample_rate_hz), chunk)
         self._clock = SlotClock(int(slot_len)) if slot_len else None
         self._chunks = []
         self._received = 0

@@ -4,6 +4,7 @@
 import json
 
 import click
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -22,8 +23,8 @@ def replay(source, as_json, waveform, codec, sample_rate):
     """Find, measure and decode the frames of a SigMF recording.
 
     SOURCE is a .sigmf-meta file, a .sigmf archive, or - for stdin. Where the recording holds the truth, frames
-    that are lost or false are counted, and the classes (or QPSK bits) compared. accuracy and ber are those of the frames
-    that were found; what does not apply is null.
+    that are lost or false are counted, and the classes (or QPSK bits) compared. accuracy and ber are those of the
+    frames that were found; what does not apply is null.
     """
     from ..recording.replay_recording import codec_of, waveform_of
     from ..recording.replay_recording import replay as run
@@ -43,13 +44,13 @@ def replay(source, as_json, waveform, codec, sample_rate):
 
 
 def _print(result) -> None:
-    table = Table()
-    for heading in ("sequence", "start sample", "SNR dB", "CFO Hz", "SRO ppm", "EVM dB", "predictions"):
+    table = Table(box=SIMPLE)
+    for heading in ("frame", "start", "SNR, dB", "CFO, Hz", "SRO, ppm", "EVM, dB", "predictions"):
         table.add_column(heading, justify="left" if heading == "predictions" else "right", no_wrap=True)
     for row in result.frames[:_FRAMES_SHOWN]:
         measured = [f"{row[key]:.1f}" for key in ("snr_db", "cfo_hz", "sro_ppm", "evm_db")]
         classes = row["predictions"]
-        text = "" if classes is None else " ".join(map(str, classes[:8])) + (" ..." if len(classes) > 8 else "")
+        text = "" if classes is None else " ".join(map(str, classes[:6])) + (" ..." if len(classes) > 6 else "")
         table.add_row(str(row["sequence"]), str(row["start_sample"]), *measured, text)
     console = Console(highlight=False)
     console.print(table)

@@ -44,7 +44,7 @@ class RateControllerConfig(CheckedModel):
     open_loop_snr_db, open_loop_budget: the fixed profile without feedback; None: see open_loop_profile.
     """
 
-    delay_slots: int = Field(1, ge=1, le=64)
+    delay_slots: int = Field(2, ge=1, le=64)
     smoothing: float = Field(0.25, gt=0, le=1)
     sudden_drop_db: float = Field(4.0, gt=0, le=60)
     hysteresis_db: float = Field(1.0, ge=0, le=20)

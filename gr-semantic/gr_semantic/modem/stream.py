@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The receiver: samples in, frames out. The whole-array function is the streaming one, fed once."""
 
+import math
 from dataclasses import replace
 from itertools import groupby
 
@@ -13,6 +14,11 @@ from .waveform import Waveform
 
 LIVE_CHUNK = 4096  # 4 ms at 1 Msps
 BULK_CHUNK = 1 << 16  # more frames a batch
+
+
+def live_chunk(sample_rate_hz: float) -> int:
+    """Samples of about 4 ms, as a power of two from LIVE_CHUNK to BULK_CHUNK: latency stays, batches grow with the rate."""
+    return min(max(LIVE_CHUNK, 1 << round(math.log2(sample_rate_hz * LIVE_CHUNK / 1e6))), BULK_CHUNK)
 
 
 class StreamReceiver:

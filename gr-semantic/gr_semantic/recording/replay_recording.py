@@ -104,8 +104,14 @@ def replay(recording: Recording, wf: Waveform, sample_rate_hz: float, codec=None
     """Find, measure and decode all frames of a recording.
 
     codec: SemanticCodec, or None: nothing is predicted. Frames of another model have no predictions.
+
+    Raises:
+        UserError: an annotation of ours does not describe a frame.
     """
-    table = TruthTable(wf, recording.metadata["annotations"])
+    try:
+        table = TruthTable(wf, recording.metadata["annotations"])
+    except UserError as error:
+        raise UserError(f"{recording.name}: {error}") from None
     result = Replay(expected=table.expected or None, false=0 if table.expected else None)
     receiver = StreamReceiver(wf, sample_rate_hz, BULK_CHUNK)
     waiting: list[tuple[Frame, dict, list[int] | None]] = []

@@ -119,7 +119,7 @@ class Recording:
         self._read_metadata(text[0])
 
     def _spooled(self) -> Path:
-        self._spool = tempfile.NamedTemporaryFile(prefix="gr-semantic-", suffix=ARCHIVE)
+        self._spool = tempfile.NamedTemporaryFile(prefix="gr-semantic-", suffix=ARCHIVE)  # noqa: SIM115 (see close)
         shutil.copyfileobj(sys.stdin.buffer, self._spool, _BLOCK_BYTES)
         self._spool.flush()
         if not self._spool.tell():
@@ -194,7 +194,9 @@ class RecordingWriter:
         with self._naming_errors():
             if folder:
                 folder.mkdir(parents=True, exist_ok=True)
-            self._file = tempfile.NamedTemporaryFile(prefix=".gr-semantic-", suffix=".part", dir=folder, delete=False)
+            self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 (see __exit__)
+                prefix=".gr-semantic-", suffix=".part", dir=folder, delete=False
+            )
         self._digest = hashlib.sha512()
         self.sample_count = 0
 

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Power peaks of the waveform, four times oversampled: what a radio's converter and amplifier see."""
+
+import numpy as np
+from scipy.signal import resample_poly
+
+from ..modem import modulate
+from .registry import Measurement, Verdict
+from .signals import gaussian, payload_header
+from .style import FAMILY
+
+_OVERSAMPLING = 4
+_SHARE = 1e-3
+_LEVELS_DB = np.arange(0.0, 14.01, 0.25)
+
+
+def points(wf, effort):
+    return [{"frames": effort.frames, "seed": 950}]
+
+
+def measure(wf, settings):
+    """Power over the mean power of the same part; Gaussian payload symbols, 10 OFDM symbols, sequence counting up."""
+    rng, parts = np.random.default_rng(settings["seed"]), {"preamble": [], "header": [], "payload": []}
+    first = wf.symbol_len * wf.preamble_symbols
+    second = first + wf.symbol_len * wf.header_symbols
+    for number in range(settings["frames"]):
+        header = payload_header(wf, 10, number % 65536)
+        samples = modulate(wf, header, gaussian(rng, header.image_count, header.budget))
+        power = np.abs(resample_poly(samples, _OVERSAMPLING, 1)) ** 2
+        cuts = np.split(power, [_OVERSAMPLING * first, _OVERSAMPLING * second])
+        for part, cut in zip(parts.values(), cuts, strict=True):
+            part.append(cut.astype(np.float32))
+    result = {}
+    payload_mean = float(np.mean(np.concatenate(parts["payload"])))
+    for name, cuts in parts.items():
+        power = np.concatenate(cuts)
+        mean = float(power.mean(dtype=np.float64))
+        result[name] = {
+            "ccdf_db": float(10 * np.log10(np.quantile(power, 1 - _SHARE) / mean)),
+            "peak_db": float(10 * np.log10(power.max() / mean)),
+            "mean_over_payload_db": float(10 * np.log10(mean / payload_mean)),
+            "ccdf": [float(np.mean(power > mean * 10 ** (level / 10))) for level in _LEVELS_DB],
+        }
+    return result
+
+
+def judge(results):
+    ((_, result),) = results
+    return [
+        Verdict(
+            f"PAPR of the {name} (power exceeded by 1 sample in 1000)",
+            "measured",
+            f"{part['ccdf_db']:.1f} dB above its mean, peak {part['peak_db']:.1f} dB; "
+            f"its mean is {part['mean_over_payload_db']:+.1f} dB on the payload's",
+            "Gaussian signal 8.4 dB",
+            None,
+        )
+        for name, part in result.items()
+    ]
+
+
+def plot(axes, results):
+    ((_, result),) = results
+    for style, (name, part) in zip(FAMILY, result.items(), strict=False):
+        axes.semilogy(_LEVELS_DB, np.maximum(part["ccdf"], 1e-9), **{**style, "marker": None}, label=name)
+    axes.semilogy(_LEVELS_DB, np.exp(-(10 ** (_LEVELS_DB / 10))), "k--", lw=1, label="Gaussian")
+    axes.set(xlabel="power over mean (dB)", ylabel="share of samples above", ylim=(1e-5, 1))
+
+
+MEASUREMENT = Measurement("Peak power, four times oversampled", points, measure, judge, plot)
