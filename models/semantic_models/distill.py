@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-import click
 import torch
 import yaml
 
 from .augmentation import Augmentation
 from .data import load_images
+from .device import choose_device
 from .errors import CodecError
 from .knowledge_store import KnowledgeStore, build_store, teacher_hash
 from .publish import publish
@@ -41,12 +40,13 @@ def load_experiment(path: Path) -> dict:
     return experiment
 
 
-def distill(experiment_path: Path, out: Path, work: Path, device: str = "cpu") -> dict:
+def distill(experiment_path: Path, out: Path, work: Path, device: str = "auto") -> dict:
     """Run an experiment, or what is left of it, and write the codec folder `out`. Returns the evaluation.
 
     work: folder for checkpoints, store and logs. Raises CodecError for a bad file, missing data or a diverging loss.
     """
     experiment = load_experiment(experiment_path)
+    device = choose_device(device)
     work, log = Path(work), Log(Path(work))
     data = {part: load_images(spec) for part, spec in experiment["data"].items()}
     origin = {"train_data": data["train"].name, "train_sha256": data["train"].content_hash}
@@ -78,7 +78,7 @@ def distill(experiment_path: Path, out: Path, work: Path, device: str = "cpu") -
     return result
 
 
-def _knowledge(experiment: dict, data: dict, work: Path, device: str, log: Log) -> tuple[KnowledgeStore, dict]:
+def _knowledge(experiment: dict, data: dict, work: Path, device: torch.device, log: Log) -> tuple[KnowledgeStore, dict]:
     """Teacher and store, made if they are not there yet."""
     training, settings = experiment["teacher"]["training"], experiment["store"]
     train_teacher(training, data["train"], data["validation"], work / "teacher", device)
@@ -109,28 +109,3 @@ def _knowledge(experiment: dict, data: dict, work: Path, device: str, log: Log) 
     if store.header["teacher_sha256"] != facts["teacher_sha256"]:
         raise CodecError(f"knowledge store {path}: built by another teacher; remove it to build it again")
     return store, facts
-
-
-@click.command()
-@click.argument("experiment", type=click.Path(path_type=Path))
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Codec folder; default models/zoo/NAME beside the experiments."
-)
-@click.option("--work", type=click.Path(path_type=Path), help="Checkpoints, store, logs; default work/NAME.")
-@click.option("--device", default="cpu", show_default=True)
-@click.option("--threads", type=click.IntRange(1), help="CPU threads of torch.")
-def main(experiment: Path, out: Path | None, work: Path | None, device: str, threads: int | None) -> None:
-    """Run the distillation that the file EXPERIMENT describes; a second call goes on where the first was stopped."""
-    if threads:
-        torch.set_num_threads(threads)
-    try:
-        name = load_experiment(experiment)["name"]
-        out = out or experiment.resolve().parent.parent / "zoo" / name
-        distill(experiment, out, work or Path("work") / name, device)
-    except CodecError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

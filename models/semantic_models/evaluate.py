@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import json
 import math
-import sys
+from collections.abc import Sequence
 
-import click
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from .channels import KINDS, transmit
+from .channels import transmit
 from .codec import SemanticCodec
-from .data import ImageSet, load_images
+from .codec_folder import CodecConfig
+from .data import ImageSet
 from .errors import CodecError
 from .student import Student
 from .teacher import to_unit
@@ -22,41 +21,70 @@ from .training import progress
 
 TABLE_SNR_DB = tuple(float(snr_db) for snr_db in range(-10, 25, 2))
 BATCH = 500
+WEAKEST_TAP_LIN = 1e-9  # fades are measured as they are; only a division by zero is kept out
 
 
 def evaluate_codec(
-    codec: SemanticCodec, images: ImageSet, snr_db=TABLE_SNR_DB, channels=("awgn",), seed: int = 1
+    codec: SemanticCodec,
+    images: ImageSet,
+    snr_db: Sequence[float] = TABLE_SNR_DB,
+    channels: Sequence[str] = ("awgn",),
+    seed: int = 1,
+    budgets: Sequence[int] | None = None,
 ) -> dict:
-    """Send every image once at every SNR and budget and count the right decisions.
+    """Send every image once at every SNR and budget (None: all of the codec's) and count the right decisions.
 
     Returns a JSON-able dict: codec, model_id, images (name), clean_accuracy, parameters and macs (per end and image),
-    points: a list of {channel, snr_db, budget, accuracy, ci95, images}. Raises CodecError if labels are missing.
+    points: a list of {channel, snr_db, budget, accuracy, ci95, images}.
+    Raises CodecError if labels are missing or a budget is unknown.
     """
     if images.labels is None:
         raise CodecError(f"evaluation: image set {images.name} has no labels")
+    for budget in budgets or ():
+        codec.reference_accuracy(0.0, budget)  # refuses an unknown one
     features = features_of(codec.model, images.images)
-    points = [(channel, level, budget) for channel in channels for budget in codec.budgets for level in snr_db]
+    points = [
+        (channel, level, budget) for channel in channels for budget in budgets or codec.budgets for level in snr_db
+    ]
     rows = []
     for channel, level, budget in progress(points, "evaluate"):
         accuracy = accuracy_at(codec.model, features, images.labels, level, budget, codec.snr_range_db, seed, channel)
-        rows.append(
-            {
-                "channel": channel,
-                "snr_db": float(level),
-                "budget": budget,
-                "accuracy": accuracy,
-                "ci95": wilson_interval(accuracy, len(images)),
-                "images": len(images),
-            }
-        )
+        rows.append(_point(channel, level, budget, accuracy, len(images)))
+    clean = clean_accuracy(codec.model, features, images.labels, codec.snr_range_db)
+    return _result(codec, images.name, clean, rows)
+
+
+def stored_result(codec: SemanticCodec, config: CodecConfig) -> dict:
+    """The same dict from the table in codec.toml, without sending anything."""
+    rows = [
+        _point("awgn", level, budget, accuracy, config.images)
+        for budget in config.budgets
+        for level, accuracy in zip(config.snr_db, config.accuracy[budget], strict=True)
+    ]
+    return _result(codec, config.origin.get("test_data", "unknown images"), config.clean_accuracy, rows)
+
+
+def _point(channel: str, snr_db: float, budget: int, accuracy: float, images: int) -> dict:
+    ci95 = wilson_interval(accuracy, images)
+    return {
+        "channel": channel,
+        "snr_db": float(snr_db),
+        "budget": budget,
+        "accuracy": accuracy,
+        "ci95": ci95,
+        "images": images,
+    }
+
+
+def _result(codec: SemanticCodec, images: str, clean: float, points: list[dict]) -> dict:
     return {
         "codec": codec.name,
         "model_id": codec.model_id,
-        "images": images.name,
-        "clean_accuracy": clean_accuracy(codec.model, features, images.labels, codec.snr_range_db),
+        "images": images,
+        "clean_accuracy": clean,
         "parameters": count_parameters(codec.model),
         "macs": count_macs(codec.model, codec.image_shape),
-        "points": rows,
+        "points": points,
     }
 
 
@@ -77,7 +105,7 @@ def accuracy_at(
     level = torch.full((len(features),), float(snr_db), device=features.device)
     symbols = student.send(features, level.clamp(low, high), budget)
     draw = torch.Generator(features.device).manual_seed(seed)
-    return _share_right(student.decode(*transmit(symbols, level, channel, draw)), labels)
+    return _share_right(student.decode(*transmit(symbols, level, channel, draw, WEAKEST_TAP_LIN)), labels)
 
 
 @torch.inference_mode()
@@ -106,7 +134,7 @@ def count_parameters(student: Student) -> dict[str, int]:
 
 @torch.inference_mode()
 def count_macs(student: Student, image_shape) -> dict[str, int]:
-    """Multiply-accumulates of one image's convolutions and matrix products at each end."""
+    """Multiply-accumulates of one image's convolutions and matrix products at each end, and in all."""
     device = next(student.parameters()).device
     counts = {}
     with FlopCounterMode(display=False) as counter:
@@ -116,44 +144,34 @@ def count_macs(student: Student, image_shape) -> dict[str, int]:
     counts["edge"] = counter.get_total_flops() // 2
     with FlopCounterMode(display=False) as counter:
         student.decode(symbols, torch.ones_like(symbols.real))
-    return counts | {"receiver": counter.get_total_flops() // 2}
+    counts["receiver"] = counter.get_total_flops() // 2
+    return counts | {"total": counts["edge"] + counts["receiver"]}
 
 
 def _share_right(logits: torch.Tensor, labels: np.ndarray) -> float:
     return float((logits.argmax(1).cpu().numpy() == labels).mean())
 
 
-@click.command()
-@click.argument("codec")
-@click.option("--images", default="fashion-mnist:test", show_default=True, help="Labelled image set.")
-@click.option("--channel", "channels", multiple=True, default=["awgn"], type=click.Choice(KINDS), show_default=True)
-@click.option("--device", default="auto", show_default=True)
-@click.option("--seed", default=1, show_default=True, help="Seed of the noise.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def main(codec: str, images: str, channels, device: str, seed: int, as_json: bool) -> None:
-    """Measure the accuracy of the codec in folder CODEC over SNR and budget."""
-    try:
-        loaded = SemanticCodec.load(codec, device)
-        result = evaluate_codec(loaded, load_images(images, like=loaded), channels=channels, seed=seed)
-    except CodecError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(2)
-    print(json.dumps(result) if as_json else table(result))
-
-
 def table(result: dict) -> str:
-    """The points as a Markdown table, one row an SNR, accuracies in per cent."""
+    """The points as a Markdown table, one row an SNR, accuracies in per cent.
+
+    Points with a limit (limit.add_limits) become "accuracy of limit (points below it)".
+    """
     budgets = sorted({point["budget"] for point in result["points"]})
     lines = []
     for channel in dict.fromkeys(point["channel"] for point in result["points"]):
-        found = {(p["snr_db"], p["budget"]): p["accuracy"] for p in result["points"] if p["channel"] == channel}
+        found = {(p["snr_db"], p["budget"]): p for p in result["points"] if p["channel"] == channel}
+        lines += [""] if lines else []
         lines += [f"| {channel}, SNR dB | " + " | ".join(f"{budget} symbols" for budget in budgets) + " |"]
         lines += ["|" + " --- |" * (len(budgets) + 1)]
         for snr_db in sorted({key[0] for key in found}):
-            cells = (f"{100 * found[snr_db, budget]:.2f}" for budget in budgets)
+            cells = (_cell(found[snr_db, budget]) for budget in budgets)
             lines += [f"| {snr_db:g} | " + " | ".join(cells) + " |"]
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
-    main()
+def _cell(point: dict) -> str:
+    cell = f"{100 * point['accuracy']:.2f}"
+    if "limit" not in point:
+        return cell
+    return f"{cell} of {100 * point['limit']:.2f} ({point['below_limit_points']:+.1f})"

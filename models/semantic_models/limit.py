@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The limit of any code for one class decision: M-ary simplex signals of the same energy over the same channel uses.
 
-Energy: an image's L complex symbols have unit mean power, so E = L; complex noise has N0 = 10^(-snr_db / 10) per symbol.
+Energy: an image's L complex symbols have unit mean power, so E = L; each meets complex noise of N0 = 10^(-snr_db / 10).
 Only E / N0 = L * 10^(snr_db / 10) matters. Sources: J. G. Proakis, Digital Communications (orthogonal and simplex
 signals); C. L. Weber, Elements of Detection and Signal Design (their optimality). See docs/learning.md.
 """
@@ -65,8 +65,6 @@ def add_limits(result: dict, classes: int) -> dict:
     """The evaluation with two more fields in each point: `limit` (0..1) and `below_limit_points` (100 x difference)."""
     points = []
     for point in result["points"]:
-        limit = accuracy_limit(
-            result["clean_accuracy"], classes, point["snr_db"], point["budget"], point["channel"]
-        )
+        limit = accuracy_limit(result["clean_accuracy"], classes, point["snr_db"], point["budget"], point["channel"])
         points.append(point | {"limit": limit, "below_limit_points": 100 * (limit - point["accuracy"])})
     return result | {"points": points}

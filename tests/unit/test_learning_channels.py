@@ -4,7 +4,7 @@
 import pytest
 import torch
 
-from semantic_models.channels import KINDS, WEAKEST_TAP_LIN, transmit
+from semantic_models.channels import KINDS, RICIAN_K_LIN, WEAKEST_TAP_LIN, transmit
 
 SYMBOLS = torch.polar(torch.ones(4000, 16), torch.rand(4000, 16, generator=torch.Generator().manual_seed(1)) * 6.283)
 
@@ -42,7 +42,7 @@ def test_fades_are_per_sample_or_per_symbol():
 
 
 def test_kinds_can_be_mixed_in_a_batch():
-    kinds = torch.arange(4000) % 3
+    kinds = torch.arange(4000) % len(KINDS)
     snr_db = torch.full((4000,), 10.0)
     _, mixed = transmit(SYMBOLS, snr_db, kinds, draw())
     for index, kind in enumerate(KINDS):
@@ -55,3 +55,12 @@ def test_gradient_passes_through_unchanged():
     received, _ = transmit(symbols, torch.zeros(4000), "selective", draw())
     received.real.sum().backward()
     assert torch.equal(symbols.grad, torch.ones_like(SYMBOLS))
+
+
+def test_rician_fades_have_unit_power_and_the_k_factor():
+    _, noise_var = transmit(SYMBOLS, torch.full((4000,), 10.0), "rician", draw(), 0.0)
+    assert (noise_var == noise_var[:, :1]).all()
+    gains = 0.1 / noise_var[:, 0]
+    assert abs(gains.mean() - 1) < 0.03
+    # variance of the power gain: (1 + 2 K) / (1 + K)^2
+    assert abs(gains.var() - (1 + 2 * RICIAN_K_LIN) / (1 + RICIAN_K_LIN) ** 2) < 0.03

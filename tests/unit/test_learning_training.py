@@ -120,7 +120,7 @@ def test_experiment_becomes_a_codec_and_is_not_done_twice(tmp_path):
     path.write_text(yaml.safe_dump(EXPERIMENT))
     result = distill(path, tmp_path / "zoo", tmp_path / "work")
     first = {file.name: file.read_bytes() for file in (tmp_path / "zoo").iterdir()}
-    assert set(first) == {"weights.safetensors", "codec.toml", "golden.safetensors", "README.md"}
+    assert set(first) == {"weights.safetensors", "codec.toml", "golden.safetensors", "README.md", "accuracy.png"}
     assert result["clean_accuracy"] > 0.2  # ten classes, a few seconds: it has begun to learn
     codec = SemanticCodec.load(tmp_path / "zoo")
     assert codec.clean_accuracy == pytest.approx(result["clean_accuracy"], abs=1e-4)

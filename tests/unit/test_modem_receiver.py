@@ -63,6 +63,20 @@ def test_streaming_equals_batch(name):
             assert (frame.snr_db, frame.cfo_hz, frame.start_sample) == (other.snr_db, other.cfo_hz, other.start_sample)
 
 
+def test_pushed_buffers_may_be_used_again():
+    """GNU Radio hands out views of buffers that it overwrites after work()."""
+    wf, rng = Waveform.load("ofdm64"), np.random.default_rng(9)
+    samples = noisy(rng, burst_stream(wf, rng)[0], 10)
+    receiver, buffer, found = StreamReceiver(wf, chunk=1 << 14), np.empty(1000, np.complex64), []
+    for position in range(0, len(samples), 1000):
+        piece = samples[position : position + 1000]
+        buffer[: len(piece)] = piece
+        found += receiver.push(buffer[: len(piece)])
+        buffer[:] = 7
+    found += receiver.flush()
+    assert [f.header.sequence for f in found] == list(range(6))
+
+
 @pytest.mark.parametrize("name", WAVEFORMS)
 def test_processed_is_a_promise(name):
     """No frame that starts before `processed` comes later: the ticks of the closed loop stand on this."""

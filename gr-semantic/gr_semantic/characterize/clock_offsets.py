@@ -41,9 +41,8 @@ def measure(wf, settings):
 
 def judge(results):
     reference = next(r["mse_db"] for s, r in results if s["cfo_carriers"] == s["sro_ppm"] == 0)
-    loss, settings, result = max(
-        ((r["mse_db"] - reference, s, r) for s, r in results), key=lambda item: item[0]
-    )
+    settings, result = max(results, key=lambda point: point[1]["mse_db"])
+    loss = result["mse_db"] - reference
     return [
         Verdict(
             "CFO +-5 carriers x SRO +-40 ppm, 100-symbol frames, 30 dB: largest MSE loss",

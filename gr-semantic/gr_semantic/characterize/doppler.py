@@ -65,7 +65,9 @@ def judge(results):
 
 def plot(axes, results):
     still = next(r["error_db"] for s, r in results if s["doppler_hz"] == 0)
-    axes.plot([s["doppler_hz"] for s, _ in results], [r["error_db"] - still for _, r in results], **OURS, label="receiver")
+    axes.plot(
+        [s["doppler_hz"] for s, _ in results], [r["error_db"] - still for _, r in results], **OURS, label="receiver"
+    )
     axes.axhline(_BAR_DB, **BAR, label="bar, at 50 Hz")
     axes.set(xlabel="maximum Doppler shift at 1 Msps (Hz)", ylabel="MSE loss against static (dB)")
 

@@ -67,7 +67,11 @@ def judge(results):
         enough = signal != "noise" or samples >= 10**9 or frames > 0
         rows.append(
             Verdict(
-                f"false frames on {signal}", bar, f"{frames} in {samples:.2g} samples", "0", frames == 0 if enough else None
+                f"false frames on {signal}",
+                bar,
+                f"{frames} in {samples:.2g} samples",
+                "0",
+                frames == 0 if enough else None,
             )
         )
     return rows

@@ -76,9 +76,7 @@ def judge(results):
         ]
     files = f"{len(results)} recordings"
     return [
-        Verdict(
-            "false frames on 802.11 recordings", "0", f"{false} ({files} at {len(RATES)} rates)", "0", false == 0
-        ),
+        Verdict("false frames on 802.11 recordings", "0", f"{false} ({files} at {len(RATES)} rates)", "0", false == 0),
         Verdict(
             "own frames 10 dB above 802.11 recordings", "all", f"{decoded} of {sent} ({files})", "all", decoded == sent
         ),

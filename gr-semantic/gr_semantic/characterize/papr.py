@@ -38,7 +38,7 @@ def measure(wf, settings):
         result[name] = {
             "ccdf_db": float(10 * np.log10(np.quantile(power, 1 - _SHARE) / mean)),
             "peak_db": float(10 * np.log10(power.max() / mean)),
-            "mean_over_payload_db": float(10 * np.log10(mean / payload_mean)),
+            "mean_over_payload_db": round(float(10 * np.log10(mean / payload_mean)), 2) + 0.0,
             "ccdf": [float(np.mean(power > mean * 10 ** (level / 10))) for level in _LEVELS_DB],
         }
     return result
@@ -51,7 +51,7 @@ def judge(results):
             f"PAPR of the {name} (power exceeded by 1 sample in 1000)",
             "measured",
             f"{part['ccdf_db']:.1f} dB above its mean, peak {part['peak_db']:.1f} dB; "
-            f"its mean is {part['mean_over_payload_db']:+.1f} dB on the payload's",
+            f"its mean is {part['mean_over_payload_db']:+.2f} dB on the payload's",
             "Gaussian signal 8.4 dB",
             None,
         )

@@ -6,7 +6,7 @@ import numpy as np
 from ..modem import receive
 from . import genie
 from .registry import Measurement, Verdict
-from .signals import add_noise, bursts, decibels, found
+from .signals import add_noise, bursts, decibels, found, need_frames
 from .style import BAR, OURS
 
 _BAR_DB = 0.7
@@ -28,11 +28,13 @@ def measure(wf, settings):
             ours += float(np.mean(np.abs(frame.symbols - burst.symbols[place]) ** 2))
             bound += float(np.mean(np.abs(told - burst.symbols[place]) ** 2))
             count += 1
+    need_frames(wf, count, settings)
     return {"mse_db": decibels(ours / count), "genie_db": decibels(bound / count), "frames_found": count}
 
 
 def judge(results):
-    loss, settings, result = max((r["mse_db"] - r["genie_db"], s, r) for s, r in results)
+    settings, result = max(results, key=lambda point: point[1]["mse_db"] - point[1]["genie_db"])
+    loss = result["mse_db"] - result["genie_db"]
     return [
         Verdict(
             "payload MSE in AWGN, 0 to 30 dB: largest loss",

@@ -7,7 +7,7 @@ from scipy.special import erfc, erfcinv
 from ..modem import receive
 from ..recording.frame_truth import qpsk_errors, qpsk_symbols
 from .registry import Measurement, Verdict
-from .signals import add_noise, bursts, found
+from .signals import add_noise, bursts, found, need_frames
 from .style import GENIE, OURS
 
 _BAR_DB = 0.5
@@ -27,6 +27,7 @@ def measure(wf, settings):
         for place, frame in found(wf, burst, receive(wf, samples))[0].items():
             sent = np.stack([burst.symbols[place].real < 0, burst.symbols[place].imag < 0], axis=-1)
             wrong, bits = wrong + qpsk_errors(sent, frame.symbols), bits + sent.size
+    need_frames(wf, bits, settings)
     return {"ber": wrong / bits, "wrong_bits": wrong, "bits": bits}
 
 
@@ -45,7 +46,8 @@ def loss_db(snr_db: float, ber: float) -> float:
 
 
 def judge(results):
-    loss, settings, result = max((loss_db(s["snr_db"], r["ber"]), s, r) for s, r in results)
+    settings, result = max(results, key=lambda point: loss_db(point[0]["snr_db"], point[1]["ber"]))
+    loss = loss_db(settings["snr_db"], result["ber"])
     return [
         Verdict(
             "QPSK bit errors, 0 to 8 dB: largest loss",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import UserError
 from ..modem import Frame, Header, Waveform, frame_len, modulate
 
 _BATCH_SAMPLES = 1 << 19
@@ -104,6 +105,12 @@ def found(wf: Waveform, burst: Burst, frames: list[Frame], delay: float = 0.0) -
         else:
             false += 1
     return right, false
+
+
+def need_frames(wf: Waveform, count: int, settings: dict) -> None:
+    """Raises UserError where no frame was found and there is nothing to measure."""
+    if not count:
+        raise UserError(f"no frame of {wf.name} was found at {settings['snr_db']:g} dB: nothing to measure there")
 
 
 def decibels(power_lin: float) -> float:

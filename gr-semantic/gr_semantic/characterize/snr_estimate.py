@@ -5,7 +5,7 @@ import numpy as np
 
 from ..modem import receive
 from .registry import Measurement, Verdict
-from .signals import add_noise, bursts, found, gaussian
+from .signals import add_noise, bursts, found, gaussian, need_frames
 from .style import BAR, FAMILY
 
 _BIAS_BAR_DB, _SIGMA_BAR_DB = 0.3, 0.8
@@ -22,20 +22,20 @@ def points(wf, effort):
 
 
 def measure(wf, settings):
-    """Multipath: six Rayleigh taps with an exponential profile, drawn for each frame. The truth is the mean power of the
-    channel over the data carriers over the noise; the frames that are found count.
+    """Multipath: six Rayleigh taps with an exponential profile, drawn for each frame and scaled to unit mean power over
+    the data carriers, so that the SNR by definition is the setting's. The frames that are found count.
     """
     rng, errors = np.random.default_rng(settings["seed"]), []
     gap = 300
     for burst in bursts(wf, rng, settings["frames"], gap=(gap, gap)):
-        samples, truth = burst.samples, np.full(len(burst), settings["snr_db"])
+        samples = burst.samples
         if settings["channel"] == "multipath":
             taps = gaussian(rng, len(burst), len(_TAPS)) * _TAPS.astype(np.float32)
-            response = np.fft.fft(taps, wf.fft_len, axis=1)
-            # A carrier offset of c carriers moves the frame by c carriers over the channel's response.
+            # A frame that is c carriers off meets the channel's response c carriers off.
             offset = np.array(burst.cfo)[:, None] * np.arange(len(_TAPS))
             response = np.fft.fft(taps * np.exp(-2j * np.pi * offset), wf.fft_len, axis=1)
-            truth = truth + 10 * np.log10(np.mean(np.abs(response[:, wf.bins[wf.data_index]]) ** 2, axis=1))
+            power = np.mean(np.abs(response[:, wf.bins[wf.data_index]]) ** 2, axis=1)
+            taps = taps / np.sqrt(power)[:, None]
             frame = burst.starts[1] - burst.starts[0] if len(burst) > 1 else len(samples) - gap
             samples = np.zeros_like(samples)
             for place, start in enumerate(burst.starts):
@@ -43,7 +43,8 @@ def measure(wf, settings):
                 samples[start : start + len(part)] += part.astype(np.complex64)
         noisy = add_noise(rng, samples, settings["snr_db"])
         matched, _ = found(wf, burst, receive(wf, noisy))
-        errors += [frame.snr_db - truth[place] for place, frame in matched.items()]
+        errors += [frame.snr_db - settings["snr_db"] for frame in matched.values()]
+    need_frames(wf, len(errors), settings)
     return {"bias_db": float(np.mean(errors)), "sigma_db": float(np.std(errors)), "frames_found": len(errors)}
 
 

@@ -16,6 +16,9 @@ COMMANDS = {
     "modulate": ("gr_semantic.cli.modulate:modulate", "Write frames of encoded images as a SigMF recording."),
     "channel": ("gr_semantic.cli.channel:channel", "Send a SigMF recording through a simulated channel."),
     "replay": ("gr_semantic.cli.replay:replay", "Find, measure and decode the frames of a SigMF recording."),
+    "evaluate": ("gr_semantic.cli.evaluate:evaluate", "Measure a codec over SNR, budget and channel."),
+    "distill": ("gr_semantic.cli.distill:distill", "Train a codec from an experiment file."),
+    "characterize": ("gr_semantic.cli.characterize:characterize", "Measure a waveform's curves against their bars."),
     "bench": ("gr_semantic.cli.bench:bench", "Measure throughput beside the alternative."),
     "doctor": ("gr_semantic.cli.doctor:doctor", "Say what is there, what is missing, and how to mend it."),
 }

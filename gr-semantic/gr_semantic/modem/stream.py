@@ -17,7 +17,7 @@ BULK_CHUNK = 1 << 16  # more frames a batch
 
 
 def live_chunk(sample_rate_hz: float) -> int:
-    """Samples of about 4 ms, as a power of two from LIVE_CHUNK to BULK_CHUNK: latency stays, batches grow with the rate."""
+    """Samples of about 4 ms, a power of two from LIVE_CHUNK to BULK_CHUNK: latency stays, batches grow with the rate."""
     return min(max(LIVE_CHUNK, 1 << round(math.log2(sample_rate_hz * LIVE_CHUNK / 1e6))), BULK_CHUNK)
 
 
@@ -59,7 +59,7 @@ class StreamReceiver:
 
     def push(self, samples: np.ndarray) -> list[Frame]:
         """Take samples (complex64, any number); NaN and infinities are taken as zeros. Returns complete frames."""
-        samples = np.asarray(samples, dtype=np.complex64)
+        samples = np.array(samples, dtype=np.complex64)  # a copy: callers use their buffers again
         self._waiting.append(samples)
         self._waiting_count += len(samples)
         if self._waiting_count < self._chunk:
