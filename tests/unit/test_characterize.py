@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from gr_semantic.characterize import genie, papr, payload_mse, qpsk_ber, runner, signals
+from gr_semantic.characterize import doppler, genie, papr, payload_mse, qpsk_ber, runner, signals
 from gr_semantic.characterize.registry import Effort, measurement_names, measurements
 from gr_semantic.characterize.report import verdicts, write_report
 from gr_semantic.characterize.signals import add_noise, bursts, found, gaussian
@@ -109,7 +109,7 @@ def test_a_bad_number_fails_its_bar(tiny, name, changes):
 
 def test_bars_against_a_reference(tiny):
     for name, key, special in (("clock_offsets", "mse_db", "sro_ppm"), ("doppler", "error_db", "doppler_hz")):
-        points = [(s, {**r, key: -10.0 if s[special] else -13.0, "lost": 0}) for s, r in tiny[1][name]]
+        points = [(s, {**r, key: -10.0 if s[special] else -13.0, "genie_db": -15.0}) for s, r in tiny[1][name]]
         assert [line.passed for line in measurements([name])[name].judge(points)] == [False]
 
 
@@ -156,6 +156,13 @@ def test_bit_errors_against_theory():
     assert qpsk_ber.theory(9.59) == pytest.approx(1.27e-3, rel=0.02)  # Q(sqrt(9.1)), from a table
     for snr_db in (0.0, 4.0, 8.0):
         assert qpsk_ber.loss_db(snr_db, float(qpsk_ber.theory(snr_db - 0.3))) == pytest.approx(0.3, abs=1e-6)
+
+
+def test_fading_genie_against_theory():
+    """Mean of 1 / (1 + snr |h|^2) over Rayleigh fading: e^(1/snr) E1(1/snr) / snr, -13.9 dB at 20 dB."""
+    result = doppler.measure(WF, {"doppler_hz": 0.0, "snr_db": 20.0, "frames": 60, "seed": 5})
+    assert abs(result["genie_db"] + 13.9) < 3  # few draws, rare fades
+    assert 0 < result["error_db"] - result["genie_db"] < 0.5
 
 
 def test_peak_power():

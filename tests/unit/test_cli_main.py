@@ -56,7 +56,7 @@ def test_every_registered_command_exists_and_explains_itself(name):
 def test_unknown_option_or_command_ends_with_exit_code_2(args):
     result = CliRunner(mix_stderr=False).invoke(main, args)
     assert result.exit_code == 2
-    assert "nonsense" in result.stderr
+    assert "nonsense" in result.stderr and result.stderr.count("\n") == 1
     assert result.stdout == ""
 
 

@@ -24,50 +24,60 @@ def points(wf, effort):
 
 
 def measure(wf, settings):
-    """100 payload symbols, one Rayleigh path of unit mean power; 0 Hz: a new draw for every frame."""
-    rng, errors, lost = np.random.default_rng(settings["seed"]), [], 0
+    """100 payload symbols, one Rayleigh path of unit mean power; 0 Hz: a new draw for every frame.
+
+    genie_db: the same error, on the same draws, of a receiver that knows the channel.
+    """
+    rng, errors, told, lost = np.random.default_rng(settings["seed"]), [], [], 0
     block = _GAP + frame_len(wf, payload_header(wf, 100))
+    trained = wf.symbol_len * (wf.preamble_symbols + wf.header_symbols)
     moving = {"fading": "doppler", "doppler_hz": settings["doppler_hz"]}
     still = {"fading": "block", "fading_block_s": block / _RATE_HZ}
-    fading = moving if settings["doppler_hz"] else still
-    config = ChannelConfig(snr_db=settings["snr_db"], multipath="rayleigh", **fading)
+    fading = {"multipath": "rayleigh", **(moving if settings["doppler_hz"] else still)}
+    snr_lin = 10 ** (settings["snr_db"] / 10)
     for number, burst in enumerate(bursts(wf, rng, settings["frames"], 100, gap=(_GAP, _GAP))):
-        channel = config.build(_RATE_HZ, np.random.SeedSequence([settings["seed"], number]))
+        seed = np.random.SeedSequence([settings["seed"], number])
+        channel = ChannelConfig(snr_db=settings["snr_db"], **fading).build(_RATE_HZ, seed)
         samples = channel.process(burst.samples)
-        matched, _ = found(wf, burst, receive(wf, samples, _RATE_HZ), channel.latency_samples)
+        delay = channel.latency_samples
+        gain = ChannelConfig(**fading).build(_RATE_HZ, seed).process(np.ones(len(samples), np.complex64))
+        matched, _ = found(wf, burst, receive(wf, samples, _RATE_HZ), delay)
         for place, frame in matched.items():
             shrunk = frame.symbols / (1 + frame.noise_var)
             errors.append(float(np.mean(np.abs(shrunk - burst.symbols[place]) ** 2)))
         lost += len(burst) - len(matched)
-    return {"error_db": decibels((sum(errors) + lost) / (len(errors) + lost)), "lost": lost}
+        for start in burst.starts:
+            power = np.abs(gain[start + delay + trained : start + delay + block - _GAP]) ** 2
+            told.append(float(np.mean(1 / (1 + snr_lin * power))))
+    total = (sum(errors) + lost) / (len(errors) + lost)
+    return {"error_db": decibels(total), "genie_db": decibels(np.mean(told)), "lost": lost}
 
 
-def bound_db(snr_db: float) -> float:
-    """The same error where the channel is known: mean of 1 / (1 + snr |h|^2) over Rayleigh fading, in dB."""
-    power = np.linspace(0, 40, 2_000_001)
-    return decibels(np.trapz(np.exp(-power) / (1 + 10 ** (snr_db / 10) * power), power))
+def _above_genie_db(result) -> float:
+    return result["error_db"] - result["genie_db"]
 
 
 def judge(results):
+    """Against static, each taken over the genie on its own draws: deep fades are rare, and their number is luck."""
     still = next(r for s, r in results if s["doppler_hz"] == 0)
-    settings, moving = next((s, r) for s, r in results if s["doppler_hz"] == 50)
-    loss = moving["error_db"] - still["error_db"]
+    moving = next(r for s, r in results if s["doppler_hz"] == 50)
+    loss = _above_genie_db(moving) - _above_genie_db(still)
     return [
         Verdict(
             "Doppler 50 Hz at 1 Msps, 100-symbol frames, 20 dB: MSE loss against static",
             "<= 2 dB",
-            f"{loss:.2f} dB ({moving['error_db']:.2f} dB; {moving['lost']} frames lost, static {still['lost']})",
-            f"static {still['error_db']:.2f} dB, channel known {bound_db(settings['snr_db']):.2f} dB",
+            f"{loss:.2f} dB (moving {moving['error_db']:.2f} dB, {moving['lost']} frames lost; "
+            f"static {still['error_db']:.2f} dB, {still['lost']} lost)",
+            f"genie (channel known): moving {moving['genie_db']:.2f} dB, static {still['genie_db']:.2f} dB",
             loss <= _BAR_DB,
         )
     ]
 
 
 def plot(axes, results):
-    still = next(r["error_db"] for s, r in results if s["doppler_hz"] == 0)
-    axes.plot(
-        [s["doppler_hz"] for s, _ in results], [r["error_db"] - still for _, r in results], **OURS, label="receiver"
-    )
+    still = _above_genie_db(next(r for s, r in results if s["doppler_hz"] == 0))
+    loss_db = [_above_genie_db(result) - still for _, result in results]
+    axes.plot([settings["doppler_hz"] for settings, _ in results], loss_db, **OURS, label="receiver")
     axes.axhline(_BAR_DB, **BAR, label="bar, at 50 Hz")
     axes.set(xlabel="maximum Doppler shift at 1 Msps (Hz)", ylabel="MSE loss against static (dB)")
 

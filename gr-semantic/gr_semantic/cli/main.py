@@ -12,7 +12,7 @@ from gr_semantic.errors import UserError
 # name: (module:attribute of a click command, line for --help). A module is imported when its command is called,
 # so that --help needs neither torch nor GNU Radio.
 COMMANDS = {
-    "demo": ("gr_semantic.cli.demo:demo", "Run the closed loop over a simulated channel and write a report."),
+    "demo": ("gr_semantic.cli.demo:demo", "Run the closed loop over a simulated channel; write a report."),
     "modulate": ("gr_semantic.cli.modulate:modulate", "Write frames of encoded images as a SigMF recording."),
     "channel": ("gr_semantic.cli.channel:channel", "Send a SigMF recording through a simulated channel."),
     "replay": ("gr_semantic.cli.replay:replay", "Find, measure and decode the frames of a SigMF recording."),
@@ -31,6 +31,11 @@ class OneLineError(click.ClickException):
 
     def show(self, file=None) -> None:
         click.echo(f"gr-semantic: error: {' '.join(self.message.split())}", err=True)
+
+
+def _one_line(error: click.UsageError) -> OneLineError:
+    command = error.ctx.command_path if error.ctx else "gr-semantic"
+    return OneLineError(f"{error.format_message()} (see '{command} --help')")
 
 
 def user_errors() -> tuple[type[ValueError], ...]:
@@ -55,9 +60,17 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
+    def make_context(self, *args, **kwargs) -> click.Context:
+        try:
+            return super().make_context(*args, **kwargs)
+        except click.UsageError as error:
+            raise _one_line(error) from error
+
     def invoke(self, ctx: click.Context):
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            raise _one_line(error) from error
         except KeyboardInterrupt:
             click.echo("gr-semantic: interrupted", err=True)
             sys.exit(130)
