@@ -3,20 +3,22 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 import yaml
 
 from .augmentation import Augmentation
-from .data import load_images
+from .data import ImageSet, load_images
 from .device import choose_device
 from .errors import CodecError
 from .knowledge_store import KnowledgeStore, build_store, teacher_hash
 from .publish import publish
 from .student import Student
 from .student_training import train_student
-from .teacher import load_teacher, teacher_logits, train_teacher
+from .teacher import teacher_logits, train_teacher
+from .teachers import open_teacher
 from .training import Log
 
 SECTIONS = ("name", "data", "student")
@@ -35,6 +37,8 @@ def load_experiment(path: Path) -> dict:
     missing = [section for section in SECTIONS if section not in experiment]
     if missing:
         raise CodecError(f"experiment {path}: section {missing[0]} is missing")
+    if "teacher" in experiment and len({"name", "training"} & set(experiment["teacher"] or {})) != 1:
+        raise CodecError(f"experiment {path}: section teacher needs name (see teachers.py) or training, one of them")
     if ("teacher" in experiment) != ("store" in experiment):
         raise CodecError(f"experiment {path}: sections teacher and store go together (or neither: labels only)")
     return experiment
@@ -46,15 +50,13 @@ def distill(experiment_path: Path, out: Path, work: Path, device: str = "auto") 
     work: folder for checkpoints, store and logs. Raises CodecError for a bad file, missing data or a diverging loss.
     """
     experiment = load_experiment(experiment_path)
-    device = choose_device(device)
-    work, log = Path(work), Log(Path(work))
+    device, work, log = choose_device(device), Path(work), Log(Path(work))
     data = {part: load_images(spec) for part, spec in experiment["data"].items()}
     origin = {"train_data": data["train"].name, "train_sha256": data["train"].content_hash}
-    store = None
-    try:
+    store = teacher = None
+    with _fields_of(experiment_path):
         if "teacher" in experiment:
-            store, facts = _knowledge(experiment, data, work, device, log)
-            origin |= facts
+            store, teacher = _knowledge(experiment, data, work, device, log)
         settings = experiment["student"]
         torch.manual_seed(settings["training"]["seed"])
         shape, classes, budgets = data["train"].images.shape[1:], data["train"].classes, tuple(settings["budgets"])
@@ -70,20 +72,42 @@ def distill(experiment_path: Path, out: Path, work: Path, device: str = "auto") 
             store,
             device,
         )
+        if store is not None:
+            origin |= _store_facts(store, teacher, data["test"])
         origin["student_epochs"] = settings["training"]["epochs"]
         result = publish(out, experiment["name"], classes, shape, settings, student.cpu(), data["test"], origin)
-    except KeyError as error:
-        raise CodecError(f"experiment {experiment_path}: field {error.args[0]} is missing") from None
     log(stage="published", folder=str(out), clean_accuracy=result["clean_accuracy"])
     return result
 
 
-def _knowledge(experiment: dict, data: dict, work: Path, device: torch.device, log: Log) -> tuple[KnowledgeStore, dict]:
-    """Teacher and store, made if they are not there yet."""
-    training, settings = experiment["teacher"]["training"], experiment["store"]
-    train_teacher(training, data["train"], data["validation"], work / "teacher", device)
-    teacher = load_teacher(work / "teacher" / "teacher.safetensors", device)
-    path = work / "teacher.store"
+def build_knowledge(experiment_path: Path, work: Path, device: str = "auto") -> Path:
+    """The first half of distill: teacher and store, or what is left to do of them. Returns the store's path."""
+    experiment = load_experiment(experiment_path)
+    if "teacher" not in experiment:
+        raise CodecError(f"experiment {experiment_path}: no sections teacher and store, so there is no store to build")
+    parts = ("train", "validation") if "training" in experiment["teacher"] else ("train",)
+    with _fields_of(experiment_path):
+        data = {part: load_images(experiment["data"][part]) for part in parts}
+        return _knowledge(experiment, data, Path(work), choose_device(device), Log(Path(work)))[0].path
+
+
+@contextmanager
+def _fields_of(experiment_path: Path):
+    """A field that is missing in an experiment file is named."""
+    try:
+        yield
+    except KeyError as error:
+        raise CodecError(f"experiment {experiment_path}: field {error.args[0]} is missing") from None
+
+
+def _knowledge(experiment: dict, data: dict, work: Path, device: torch.device, log: Log):
+    """Store and teacher, made if they are not there yet."""
+    settings, path = experiment["store"], work / "teacher.store"
+    name = experiment["teacher"].get("name")
+    if name is None:
+        train_teacher(experiment["teacher"]["training"], data["train"], data["validation"], work / "teacher", device)
+        name = str(work / "teacher" / "teacher.safetensors")
+    teacher = open_teacher(name, device)
     if not path.is_file():
         build_store(
             path,
@@ -95,17 +119,20 @@ def _knowledge(experiment: dict, data: dict, work: Path, device: torch.device, l
             settings["seed"],
             bfloat16=settings["bfloat16"],
             report=lambda view, views: log(stage="store", view=view, views=views),
+            teacher_name=name,
         )
     store = KnowledgeStore(path)
-    accuracy = float((teacher_logits(teacher, data["test"].images).argmax(1) == data["test"].labels).mean())
-    facts = {
-        "teacher_sha256": teacher_hash(teacher),
-        "teacher_accuracy": accuracy,
+    if store.header["teacher_sha256"] != teacher_hash(teacher):
+        raise CodecError(f"knowledge store {path}: built by another teacher; remove it to build it again")
+    return store, teacher
+
+
+def _store_facts(store: KnowledgeStore, teacher, test: ImageSet) -> dict:
+    return {
+        "teacher_sha256": store.header["teacher_sha256"],
+        "teacher_accuracy": float((teacher_logits(teacher, test.images).argmax(1) == test.labels).mean()),
         "store_sha256": store.header["records_sha256"],
-        "store_bytes": path.stat().st_size,
+        "store_bytes": store.path.stat().st_size,
         "store_views": store.views,
         "store_kept": store.kept,
     }
-    if store.header["teacher_sha256"] != facts["teacher_sha256"]:
-        raise CodecError(f"knowledge store {path}: built by another teacher; remove it to build it again")
-    return store, facts

@@ -21,9 +21,12 @@ from .augmentation import Augmentation, view_seeds
 from .data import ImageSet
 from .errors import CodecError
 from .teacher import teacher_logits
+from .training import progress
 
 MAGIC = b"GSKSTOR1"
 HEADER_BYTES = 4096
+BLOCK = 500  # records that are written, and asked from the teacher, together
+TOLERANCE, TOLERANCE_BFLOAT16 = 0.002, 0.05  # of a probability, when the teacher is asked again
 
 
 def record_dtype(kept: int, classes: int) -> np.dtype:
@@ -41,20 +44,24 @@ def build_store(
     seed: int,
     bfloat16=False,
     report=None,
+    teacher_name: str = "",
 ) -> None:
     """Ask the teacher once about every view and write the store.
 
     View 0 is the plain image, the others are augmented. kept: how many of the largest probabilities a record keeps.
-    A killed build goes on after its last whole view. report(view, views) is called after each.
-    bfloat16: ask the teacher in reduced precision.
+    bfloat16: ask the teacher in reduced precision. teacher_name: what open_teacher takes, for verify_store.
+    A killed build goes on after its last whole block of BLOCK records. report(view, views) is called after each view.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     classes = len(images.classes)
     if not 1 <= kept <= classes:
         raise CodecError(f"knowledge store {path}: kept is {kept}, it must lie within 1:{classes}")
+    if views < 1:
+        raise CodecError(f"knowledge store {path}: views is {views}, it must be 1 or more")
     dtype = record_dtype(kept, classes)
     header = {
+        "teacher": teacher_name,
         "teacher_sha256": teacher_hash(teacher),
         "data_sha256": images.content_hash,
         "data": images.name,
@@ -63,25 +70,68 @@ def build_store(
         "views": views,
         "kept": kept,
         "seed": seed,
+        "bfloat16": bfloat16,
         "augmentation": asdict(augmentation),
     }
     part = path.with_name(path.name + ".part")
-    view_bytes = dtype.itemsize * len(images)
-    done = _views_done(part, header, view_bytes)
+    samples = len(images)
+    blocks = [(view, start) for view in range(views) for start in range(0, samples, BLOCK)]
+    done = _blocks_done(part, header, dtype.itemsize, samples)
     with open(part, "r+b" if done else "wb") as file:
         file.write(_header_bytes(header))
-        file.truncate(HEADER_BYTES + done * view_bytes)
+        whole = sum(min(BLOCK, samples - start) for _, start in blocks[:done])
+        file.truncate(HEADER_BYTES + whole * dtype.itemsize)
         file.seek(0, os.SEEK_END)
-        for view in range(done, views):
-            file.write(_records(teacher, images, view, dtype, augmentation, seed, bfloat16).tobytes())
+        for view, start in progress(blocks[done:], "store"):
+            chosen = np.arange(start, min(start + BLOCK, samples))
+            file.write(_records(teacher, images, view, chosen, dtype, augmentation, seed, bfloat16).tobytes())
             file.flush()
-            if report:
+            if report and chosen[-1] == samples - 1:
                 report(view + 1, views)
-        file.flush()
         checksum = _checksum(part)
         file.seek(0)
         file.write(_header_bytes(header | {"records_sha256": checksum}))
     os.replace(part, path)
+
+
+def verify_store(store: KnowledgeStore, teacher, images: ImageSet, records: int = 500, seed: int = 0) -> dict:
+    """Ask the teacher again about records drawn at random and compare.
+
+    Seeds must be equal, and stored probabilities within TOLERANCE (TOLERANCE_BFLOAT16 for a store in that precision,
+    whose rounding depends on the batch) of the teacher's. Returns {records, largest_difference, mean_difference}.
+    Raises CodecError if the images or the teacher are others, or a record differs.
+    """
+    header, dtype = store.header, store.records.dtype
+    store.matches(images)
+    if header["teacher_sha256"] != teacher_hash(teacher):
+        raise CodecError(
+            f"knowledge store {store.path}: built by another teacher ({header.get('teacher') or 'unnamed'})"
+        )
+    bfloat16 = header.get("bfloat16", True)
+    drawn = np.sort(np.random.default_rng(seed).choice(store.records.size, min(records, store.records.size), False))
+    drawn_views, chosen = np.divmod(drawn, store.samples)
+    differences = []
+    for view in np.unique(drawn_views):
+        rows = chosen[drawn_views == view]
+        stored = store.records[view][rows]
+        again = _records(teacher, images, int(view), rows, dtype, store.augmentation, header["seed"], bfloat16)
+        wrong = np.flatnonzero(stored["seed"] != again["seed"])
+        if len(wrong):
+            raise CodecError(f"knowledge store {store.path}: record {rows[wrong[0]]} of view {view} has another seed")
+        differences.append(np.abs(store.rebuild(stored) - store.rebuild(again)).max(1))
+    difference = np.concatenate(differences)
+    tolerance = TOLERANCE_BFLOAT16 if bfloat16 else TOLERANCE
+    worst = int(difference.argmax())
+    if difference[worst] > tolerance:
+        raise CodecError(
+            f"knowledge store {store.path}: record {chosen[worst]} of view {drawn_views[worst]} is not what the "
+            f"teacher says ({difference[worst]:.4f} apart, {tolerance} allowed)"
+        )
+    return {
+        "records": len(drawn),
+        "largest_difference": float(difference.max()),
+        "mean_difference": float(difference.mean()),
+    }
 
 
 class KnowledgeStore:
@@ -107,7 +157,7 @@ class KnowledgeStore:
             raise CodecError(f"knowledge store {path}: altered (its checksum differs); build it again")
         self.views, self.samples = shape
         self.classes, self.kept = int(header["classes"]), int(header["kept"])
-        self._records = np.memmap(path, dtype, "r", HEADER_BYTES, shape)
+        self.records = np.memmap(path, dtype, "r", HEADER_BYTES, shape)
 
     def matches(self, images: ImageSet) -> None:
         """Raise CodecError unless the store was built from exactly these images and labels."""
@@ -123,11 +173,13 @@ class KnowledgeStore:
         images: the whole set's uint8 images; chosen: sample indices, N. Returns the augmented images (uint8,
         N x C x H x W) and the rebuilt probabilities (float32, N x classes).
         """
-        records = self._records[view % self.views][chosen]
-        return self.augmentation.apply(images[chosen], records["seed"]), self._rebuild(records)
+        records = self.records[view % self.views][chosen]
+        return self.augmentation.apply(images[chosen], records["seed"]), self.rebuild(records)
 
-    def _rebuild(self, records: np.ndarray) -> np.ndarray:
-        """Kept classes keep their probability; the others share the rest equally, (1 - sum) / (C - K) each."""
+    def rebuild(self, records: np.ndarray) -> np.ndarray:
+        """Records, N -> probabilities, float32, N x classes.
+
+        Kept classes keep their probability; the others share the rest equally, (1 - sum) / (C - K) each."""
         kept = records["probability"].astype(np.float32) / 65535
         rest = np.clip(1 - kept.sum(1, keepdims=True), 0, None) / max(1, self.classes - self.kept)
         rebuilt = np.broadcast_to(rest, (len(records), self.classes)).copy()
@@ -143,28 +195,37 @@ def teacher_hash(teacher) -> str:
     return digest.hexdigest()
 
 
-def _records(teacher, images: ImageSet, view: int, dtype, augmentation: Augmentation, seed: int, bfloat16: bool):
-    records = np.empty(len(images), dtype)
-    everything = np.arange(len(images))
-    records["seed"] = 0 if view == 0 else view_seeds(seed, view, everything)
-    for start in range(0, len(images), 500):
-        rows = slice(start, start + 500)
-        views = augmentation.apply(images.images[rows], records["seed"][rows])
-        logits = teacher_logits(teacher, views, bfloat16=bfloat16)
-        probabilities = torch.softmax(torch.from_numpy(logits).double(), 1).numpy()
-        kept = np.argsort(-probabilities, 1, kind="stable")[:, : dtype["index"].shape[0]]
-        records["index"][rows] = kept
-        records["probability"][rows] = np.round(np.take_along_axis(probabilities, kept, 1) * 65535)
+def _records(
+    teacher,
+    images: ImageSet,
+    view: int,
+    chosen: np.ndarray,
+    dtype,
+    augmentation: Augmentation,
+    seed: int,
+    bfloat16: bool,
+) -> np.ndarray:
+    """What the teacher says about one view of the samples with these indices."""
+    records = np.empty(len(chosen), dtype)
+    records["seed"] = 0 if view == 0 else view_seeds(seed, view, chosen)
+    views = augmentation.apply(images.images[chosen], records["seed"])
+    logits = teacher_logits(teacher, views, BLOCK, bfloat16)
+    probabilities = torch.softmax(torch.from_numpy(logits).double(), 1).numpy()
+    kept = np.argsort(-probabilities, 1, kind="stable")[:, : dtype["index"].shape[0]]
+    records["index"] = kept
+    records["probability"] = np.round(np.take_along_axis(probabilities, kept, 1) * 65535)
     return records
 
 
-def _views_done(part: Path, header: dict, view_bytes: int) -> int:
+def _blocks_done(part: Path, header: dict, record_bytes: int, samples: int) -> int:
+    """How many whole blocks an unfinished file of the same build already has."""
     try:
         if _read_header(part) != header:
             return 0
     except (OSError, CodecError):
         return 0
-    return (part.stat().st_size - HEADER_BYTES) // view_bytes
+    views, rest = divmod((part.stat().st_size - HEADER_BYTES) // record_bytes, samples)
+    return views * -(-samples // BLOCK) + rest // BLOCK
 
 
 def _header_bytes(header: dict) -> bytes:

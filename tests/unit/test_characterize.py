@@ -160,8 +160,8 @@ def test_bit_errors_against_theory():
 
 def test_fading_genie_against_theory():
     """Mean of 1 / (1 + snr |h|^2) over Rayleigh fading: e^(1/snr) E1(1/snr) / snr, -13.9 dB at 20 dB."""
-    result = doppler.measure(WF, {"doppler_hz": 0.0, "snr_db": 20.0, "frames": 60, "seed": 5})
-    assert abs(result["genie_db"] + 13.9) < 3  # few draws, rare fades
+    result = doppler.measure(WF, {"doppler_hz": 0.0, "snr_db": 20.0, "frames": 150, "seed": 5})
+    assert abs(result["genie_db"] + 13.9) < 2  # few draws, rare fades
     assert 0 < result["error_db"] - result["genie_db"] < 0.5
 
 

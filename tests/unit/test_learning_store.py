@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The knowledge store gives back what the teacher saw and said, and refuses every file that is not whole."""
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 import torch
+import yaml
+from click.testing import CliRunner
 
-from semantic_models import CodecError, load_images
+from gr_semantic.cli.main import main
+from semantic_models import CodecError, knowledge_store, load_images
 from semantic_models.augmentation import Augmentation
-from semantic_models.knowledge_store import HEADER_BYTES, KnowledgeStore, build_store, record_dtype
+from semantic_models.knowledge_store import HEADER_BYTES, KnowledgeStore, build_store, record_dtype, verify_store
 
 IMAGES = load_images("synthetic:60")
 VIEWS, KEPT = 3, 4
@@ -16,11 +22,11 @@ VIEWS, KEPT = 3, 4
 class SpyTeacher(torch.nn.Module):
     """A fixed random linear teacher that remembers what it was shown; it can be made to die in the middle."""
 
-    def __init__(self, calls=None):
+    def __init__(self, calls=None, seed=4):
         super().__init__()
         self.linear = torch.nn.Linear(784, 10)
         with torch.no_grad():
-            self.linear.weight.copy_(0.3 * torch.randn(10, 784, generator=torch.Generator().manual_seed(4)))
+            self.linear.weight.copy_(0.3 * torch.randn(10, 784, generator=torch.Generator().manual_seed(seed)))
         torch.nn.init.zeros_(self.linear.bias)
         self.seen, self.said, self.calls = [], [], calls
 
@@ -83,6 +89,21 @@ def test_killed_build_goes_on(tmp_path):
     assert (tmp_path / "store").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
+def test_killed_build_goes_on_within_a_view(tmp_path, monkeypatch):
+    """Blocks of 25 of 60 records: 3 calls a view; killed in the middle of view 1, behind half a record too."""
+    monkeypatch.setattr(knowledge_store, "BLOCK", 25)
+    whole = build(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path / "store", SpyTeacher(calls=4))
+    with open(tmp_path / "store.part", "ab") as file:
+        file.write(b"half")
+    reports = []
+    rest = build(tmp_path / "store", report=lambda view, views: reports.append((view, views)))
+    assert (len(whole.seen), len(rest.seen)) == (3 * VIEWS, 3 * VIEWS - 4)
+    assert reports == [(2, VIEWS), (3, VIEWS)]
+    assert (tmp_path / "store").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
 def test_killed_build_with_other_settings_starts_again(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         build(tmp_path / "store", SpyTeacher(calls=2))
@@ -121,3 +142,115 @@ def test_missing_store_and_wrong_width(tmp_path):
         KnowledgeStore(tmp_path / "none")
     with pytest.raises(CodecError, match="kept is 11"):
         build(tmp_path / "store", kept=11)
+
+
+def forge(path, change):
+    """Change the records of a store and mend its checksum: only asking the teacher again can find that."""
+    raw = path.read_bytes()
+    header = json.loads(raw[8:HEADER_BYTES])
+    records = np.frombuffer(raw[HEADER_BYTES:], record_dtype(header["kept"], header["classes"])).copy()
+    change(records)
+    header["records_sha256"] = hashlib.sha256(records.tobytes()).hexdigest()
+    path.write_bytes(raw[:8] + json.dumps(header).encode().ljust(HEADER_BYTES - 8) + records.tobytes())
+
+
+def test_verify_asks_the_teacher_again(tmp_path):
+    build(tmp_path / "store")
+    spy = SpyTeacher()
+    result = verify_store(KnowledgeStore(tmp_path / "store"), spy, IMAGES, records=50)
+    assert result["records"] == 50 == sum(map(len, spy.seen))
+    assert result["largest_difference"] < 1e-4
+    everything = verify_store(KnowledgeStore(tmp_path / "store"), spy, IMAGES, records=10_000)
+    assert everything["records"] == VIEWS * len(IMAGES)
+
+
+def _swap_two_classes(records):
+    records["index"][:, :2] = records["index"][:, 1::-1].copy()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (_swap_two_classes, "is not what the teacher says"),
+        (lambda records: records["seed"].__iadd__(1), "has another seed"),
+    ],
+)
+def test_verify_finds_forged_records(tmp_path, change, reason):
+    build(tmp_path / "store")
+    forge(tmp_path / "store", lambda records: None)
+    verify_store(KnowledgeStore(tmp_path / "store"), SpyTeacher(), IMAGES)
+    forge(tmp_path / "store", change)
+    with pytest.raises(CodecError, match=reason):
+        verify_store(KnowledgeStore(tmp_path / "store"), SpyTeacher(), IMAGES)
+
+
+def test_verify_refuses_another_teacher_and_other_images(tmp_path):
+    build(tmp_path / "store", teacher_name="somebody")
+    store = KnowledgeStore(tmp_path / "store")
+    with pytest.raises(CodecError, match="another teacher.*somebody"):
+        verify_store(store, SpyTeacher(seed=5), IMAGES)
+    with pytest.raises(CodecError, match="another data set"):
+        verify_store(store, SpyTeacher(), load_images("synthetic:61"))
+
+
+EXPERIMENT = {
+    "name": "small",
+    "data": {"train": "synthetic:120", "validation": "synthetic:40", "test": "synthetic:40"},
+    "teacher": {
+        "training": {
+            "seed": 1,
+            "epochs": 1,
+            "batch": 20,
+            "learning_rate": 0.05,
+            "weight_decay": 5e-4,
+            "average_decay": 0.9,
+            "bfloat16": False,
+            "model": {"widths": [4, 8, 8]},
+        }
+    },
+    "store": {"views": 2, "kept": 3, "seed": 3, "bfloat16": False, "augmentation": {}},
+    "student": {},
+}
+
+
+def invoke(*arguments):
+    return CliRunner(mix_stderr=False).invoke(main, ["store", *map(str, arguments)])
+
+
+def test_commands_build_show_and_verify(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(EXPERIMENT))
+    built = invoke("build", "small.yaml")
+    assert built.exit_code == 0, built.stderr
+    path = "work/small/teacher.store"
+    assert path in built.stdout
+    facts = json.loads(invoke("info", path, "--json").stdout)
+    assert (facts["samples"], facts["views"], facts["kept"], facts["data"]) == (120, 2, 3, "synthetic:120")
+    assert facts["bytes"] == HEADER_BYTES + 240 * facts["bytes_per_view"] == (tmp_path / path).stat().st_size
+    verified = invoke("verify", path, "--json", "--records", "99")
+    assert verified.exit_code == 0, verified.stderr
+    assert json.loads(verified.stdout)["records"] == 99
+    before = (tmp_path / path).read_bytes()
+    assert invoke("build", "small.yaml").exit_code == 0
+    assert (tmp_path / path).read_bytes() == before
+
+
+def test_commands_end_with_one_line_and_code_2(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    build(tmp_path / "store")
+    (tmp_path / "cut").write_bytes((tmp_path / "store").read_bytes()[:-1])
+    labels = {key: EXPERIMENT[key] for key in ("name", "data", "student")}
+    (tmp_path / "labels.yaml").write_text(yaml.safe_dump(labels))
+    for arguments, reason in (
+        (("info", "none"), "none: not found"),
+        (("info", "cut"), "truncated"),
+        (("verify", "cut"), "truncated"),
+        (("verify", "store"), "names no teacher"),
+        (("verify", "store", "--teacher", "socrates"), "teacher 'socrates': unknown"),
+        (("build", "none.yaml"), "experiment none.yaml: not found"),
+        (("build", "labels.yaml"), "no sections teacher and store"),
+    ):
+        result = invoke(*arguments)
+        assert result.exit_code == 2, arguments
+        assert reason in result.stderr
+        assert result.stderr.count("\n") == 1

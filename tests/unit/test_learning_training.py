@@ -147,7 +147,9 @@ def test_labels_only_experiment_needs_no_teacher(tmp_path):
         ("name: [", "not valid YAML"),
         ("just text", "must be a mapping"),
         ("name: x\ndata: {}", "section student is missing"),
-        ("name: x\ndata: {}\nstudent: {}\nteacher: {}", "go together"),
+        ("name: x\ndata: {}\nstudent: {}\nteacher: {name: a}", "go together"),
+        ("name: x\ndata: {}\nstudent: {}\nteacher: {}\nstore: {}", "needs name .* or training"),
+        ("name: x\ndata: {}\nstudent: {}\nteacher: {name: a, training: {}}\nstore: {}", "one of them"),
     ],
 )
 def test_wrong_experiment_file(tmp_path, text, reason):

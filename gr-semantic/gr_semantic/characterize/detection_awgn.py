@@ -53,7 +53,7 @@ def plot(axes, results):
     axes.plot(snr_db, [100 * result["detected"] for _, result in results], **OURS, label="receiver")
     for level_db, bar in _BARS.items():
         axes.plot(level_db, 100 * bar, "_", color="black", ms=16, mew=2)
-    axes.set(xlabel="SNR (dB)", ylabel="frames with a right header (%)")
+    axes.set(xlabel="SNR (dB)", ylabel="frames with a right header (%)", ylim=(None, 101))
 
 
 MEASUREMENT = Measurement("Detection in AWGN (bars: —)", points, measure, judge, plot)

@@ -74,7 +74,7 @@ def plot(axes, results):
         snr_db = [settings["snr_db"] for settings, _ in mine]
         axes.plot(snr_db, [100 * r["genie"] for _, r in mine], ls="--", lw=1, color=style["color"])
         axes.plot(snr_db, [100 * r["detected"] for _, r in mine], **style, label=f"{rate} Msps (genie dashed)")
-    axes.set(xlabel="average SNR (dB)", ylabel="frames with a right header (%)")
+    axes.set(xlabel="average SNR (dB)", ylabel="frames with a right header (%)", ylim=(None, 101))
 
 
 MEASUREMENT = Measurement("Detection over TDL-A 300 ns, block fading", points, measure, judge, plot)

@@ -17,6 +17,7 @@ COMMANDS = {
     "channel": ("gr_semantic.cli.channel:channel", "Send a SigMF recording through a simulated channel."),
     "replay": ("gr_semantic.cli.replay:replay", "Find, measure and decode the frames of a SigMF recording."),
     "evaluate": ("gr_semantic.cli.evaluate:evaluate", "Measure a codec over SNR, budget and channel."),
+    "store": ("gr_semantic.cli.store:store", "Build, show and verify what a teacher knows."),
     "distill": ("gr_semantic.cli.distill:distill", "Train a codec from an experiment file."),
     "characterize": ("gr_semantic.cli.characterize:characterize", "Measure a waveform's curves against their bars."),
     "bench": ("gr_semantic.cli.bench:bench", "Measure throughput beside the alternative."),
