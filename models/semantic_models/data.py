@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Image sets by name: Fashion-MNIST, a folder of images, or a synthetic set."""
+"""Image sets by name: Fashion-MNIST, CIFAR-10, CIFAR-100, a folder of images, or a synthetic set."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .cifar import load_cifar
 from .errors import CodecError
 
 FASHION_MNIST_CLASSES = (
@@ -31,7 +32,9 @@ FASHION_MNIST_CLASSES = (
 )
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 _IDX_FILES = {"train": "train", "test": "t10k"}
-_SPEC = re.compile(r"(?P<name>fashion-mnist|synthetic):(?P<part>\w+)(?:\[(?P<start>\d*):(?P<stop>\d*)\])?")
+_SPEC = re.compile(
+    r"(?P<name>fashion-mnist|cifar10|cifar100|synthetic):(?P<part>\w+)(?:\[(?P<start>\d*):(?P<stop>\d*)\])?"
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class ImageSet:
 def load_images(spec, like=None) -> ImageSet:
     """Load an image set.
 
-    spec: "fashion-mnist:train", "fashion-mnist:test[0:256]", "synthetic:64" or the path of a folder of images.
+    spec: "fashion-mnist:train", "cifar10:test[0:256]" (also cifar100), "synthetic:64" or the path of a folder.
     like: anything with `image_shape` (C, H, W) and `classes`, such as a SemanticCodec: folder images are resized and
     converted to that shape, and sub-folders named like its classes give labels; named sets must have that shape.
     Raises CodecError if there is no such set, or it is empty or unreadable.
@@ -80,8 +83,8 @@ def load_images(spec, like=None) -> ImageSet:
         found = _load_folder(Path(text), like)
     else:
         raise CodecError(
-            f"image set {text!r}: no such folder or set; give a folder of images, fashion-mnist:train or "
-            "fashion-mnist:test, with an optional range such as [0:256]"
+            f"image set {text!r}: no such folder or set; give a folder of images, or fashion-mnist, "
+            "cifar10 or cifar100 with :train or :test and an optional range such as [0:256]"
         )
     if like is not None and found.images.shape[1:] != tuple(like.image_shape):
         wanted = tuple(like.image_shape)
@@ -96,6 +99,8 @@ def _load_named(text: str, name: str, part: str):
         return _synthetic(int(part))
     if part not in _IDX_FILES:
         raise CodecError(f"image set {text!r}: unknown part {part!r}; use train or test")
+    if name != "fashion-mnist":
+        return load_cifar(name, part)
     folder = _fashion_mnist_folder(text)
     stem = _IDX_FILES[part]
     images = read_idx(folder / f"{stem}-images-idx3-ubyte.gz")

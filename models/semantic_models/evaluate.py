@@ -174,4 +174,4 @@ def _cell(point: dict) -> str:
     cell = f"{100 * point['accuracy']:.2f}"
     if "limit" not in point:
         return cell
-    return f"{cell} of {100 * point['limit']:.2f} ({point['below_limit_points']:+.1f})"
+    return f"{cell} of {100 * point['limit']:.2f} ({round(point['below_limit_points'], 1) + 0.0:.1f})"

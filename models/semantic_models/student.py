@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from .channel_adaptive import ChannelAdaptive, send_prefix
+from .errors import CodecError
 from .training import Residual, conv_block
 
 
@@ -21,19 +22,27 @@ class DepthwiseResidual(nn.Module):
         return features + self.body(features)
 
 
-class Encoder(nn.Module):
-    """images float32 0..1, N x C x H x W -> features X0 float32, N x 2 symbols."""
+BLOCKS = {"d": DepthwiseResidual, "r": Residual}
 
-    def __init__(self, channels: int, widths, symbols: int):
+
+class Encoder(nn.Module):
+    """images float32 0..1, N x C x H x W -> features X0 float32, N x 2 symbols.
+
+    Three stages at full, half and quarter resolution; blocks: the letters (BLOCKS) of each stage's residual blocks.
+    """
+
+    def __init__(self, channels: int, widths, blocks, symbols: int):
         super().__init__()
         first, second, third = widths
+        if len(blocks) != 3 or not set("".join(blocks)) <= set(BLOCKS):
+            raise CodecError(f"student: blocks is {list(blocks)}; give three strings of the letters {' '.join(BLOCKS)}")
         self.trunk = nn.Sequential(
             conv_block(channels, first),
+            *(BLOCKS[letter](first) for letter in blocks[0]),
             conv_block(first, second, stride=2),
-            DepthwiseResidual(second),
-            DepthwiseResidual(second),
+            *(BLOCKS[letter](second) for letter in blocks[1]),
             conv_block(second, third, stride=2),
-            Residual(third),
+            *(BLOCKS[letter](third) for letter in blocks[2]),
         )
         self.project = nn.Linear(2 * third, 2 * symbols)
 
@@ -66,7 +75,7 @@ class Decoder(nn.Module):
 class Student(nn.Module):
     """Encoder, channel-adaptive module and decoder.
 
-    image_shape: (C, H, W). symbols: the largest budget. widths: channels of the encoder's three stages.
+    image_shape: (C, H, W). symbols: the largest budget. widths, blocks: the encoder's three stages (see Encoder).
     phi_hidden, decoder_hidden: sizes of the two small networks.
     """
 
@@ -78,10 +87,11 @@ class Student(nn.Module):
         widths=(24, 48, 96),
         phi_hidden: int = 64,
         decoder_hidden=(160, 96),
+        blocks=("", "dd", "r"),
     ):
         super().__init__()
         self.symbols = symbols
-        self.encoder = Encoder(image_shape[0], widths, symbols)
+        self.encoder = Encoder(image_shape[0], widths, blocks, symbols)
         self.adapt = ChannelAdaptive(symbols, phi_hidden)
         self.decoder = Decoder(symbols, decoder_hidden, classes)
 

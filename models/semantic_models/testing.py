@@ -10,8 +10,8 @@ import torch
 from .codec_folder import CodecConfig, save_codec
 
 
-def tiny_codec(folder, seed: int = 0, budgets=(4, 8, 16, 32)) -> Path:
-    """Write a small random-weight codec (1 x 28 x 28 images, 10 classes) that SemanticCodec.load opens.
+def tiny_codec(folder, seed: int = 0, budgets=(4, 8, 16, 32), image_shape=(1, 28, 28)) -> Path:
+    """Write a small random-weight codec (10 classes) that SemanticCodec.load opens.
 
     The same seed gives the same files. Its accuracy table is made up (it rises with SNR and budget); the weights know
     nothing, so predictions are arbitrary but deterministic. Returns the folder.
@@ -22,7 +22,7 @@ def tiny_codec(folder, seed: int = 0, budgets=(4, 8, 16, 32)) -> Path:
     }
     config = CodecConfig(
         name="tiny",
-        image_shape=(1, 28, 28),
+        image_shape=tuple(image_shape),
         classes=tuple(f"class {index}" for index in range(10)),
         budgets=tuple(budgets),
         snr_range_db=(-6.0, 24.0),

@@ -162,3 +162,17 @@ def _frames_in_noise(wf, count):
         found += len(receiver.push(rng.standard_normal(2_000_000, dtype=np.float32).view(np.complex64)))
     assert receiver.processed > count - 10_000
     return found
+
+
+@pytest.mark.parametrize("name", WAVEFORMS)
+def test_a_stronger_echo_after_the_first_path(name):
+    """Half a cyclic prefix late and 6 dB stronger: the start is the first path, and nothing of the payload is lost."""
+    wf, rng = Waveform.load(name), np.random.default_rng(52)
+    samples, sent = send(wf, rng, 5)
+    delay = wf.cp_len // 2
+    both = np.concatenate([samples, np.zeros(delay)]) + 2j * np.concatenate([np.zeros(delay), samples])
+    frames = receive(wf, noisy(rng, both / np.sqrt(5), 25))
+    assert [f.header.sequence for f in frames] == list(range(5))
+    for frame in frames:
+        excess = np.mean(np.abs(frame.symbols - sent[frame.header.sequence]) ** 2 / frame.noise_var)
+        assert 0.8 < excess < 1.3 and abs(frame.snr_db - 25) < 1

@@ -140,6 +140,19 @@ def test_found_counts_each_frame_once_and_others_as_false():
     assert (len(right), false) == (0, 4)
 
 
+def test_rayleigh_taps_keep_the_definition_of_snr():
+    """Mean power of the data carriers is 1 for every draw, as the genie's symbols see it."""
+    rng = np.random.default_rng(4)
+    (burst,) = bursts(WF, rng, 5, gap=(300, 301))
+    samples, power = signals.over_rayleigh_taps(WF, rng, burst)
+    assert np.allclose(power.mean(axis=1), 1) and power.std() > 0.2
+    for place, header in enumerate(burst.headers):
+        got = genie.payload(WF, samples, header, burst.starts[place], burst.cfo[place])
+        assert np.mean(np.abs(got) ** 2) == pytest.approx(1, abs=0.15)
+    told = receive(WF, add_noise(rng, samples, 20))
+    assert all(abs(frame.snr_db - 20) < 1 for frame in told) and len(told) == 5
+
+
 def test_signals():
     rng = np.random.default_rng(3)
     values = gaussian(rng, 100_000)

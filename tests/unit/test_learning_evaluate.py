@@ -10,12 +10,13 @@ from click.testing import CliRunner
 
 from gr_semantic.cli.evaluate import CHANNELS
 from gr_semantic.cli.main import main
-from gr_semantic.paths import ZOO
+from gr_semantic.paths import ROOT, ZOO
 from semantic_models import CodecError, SemanticCodec, load_images
 from semantic_models.channels import KINDS
 from semantic_models.codec_folder import read_codec
-from semantic_models.evaluate import TABLE_SNR_DB, evaluate_codec, stored_result, wilson_interval
+from semantic_models.evaluate import TABLE_SNR_DB, evaluate_codec, stored_result, table, wilson_interval
 from semantic_models.latency import batch_agreement, measure_latency
+from semantic_models.limit import add_limits
 from semantic_models.publish import model_card
 from semantic_models.testing import tiny_codec
 
@@ -120,6 +121,11 @@ def test_model_card_of_the_zoo_is_the_one_its_table_gives(zoo_codec):
     config = read_codec(folder)[0]
     assert (folder / "README.md").read_text() == model_card(config, stored_result(zoo_codec, config))
     assert (folder / "accuracy.png").stat().st_size > 10_000
+
+
+def test_table_in_the_docs_is_that_of_the_zoo(zoo_codec):
+    config = read_codec(ZOO / "fashion-mnist")[0]
+    assert table(add_limits(stored_result(zoo_codec, config), 10)) in (ROOT / "docs" / "learning.md").read_text()
 
 
 def invoke(*arguments):

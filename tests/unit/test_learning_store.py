@@ -187,7 +187,7 @@ def test_verify_finds_forged_records(tmp_path, change, reason):
 def test_verify_refuses_another_teacher_and_other_images(tmp_path):
     build(tmp_path / "store", teacher_name="somebody")
     store = KnowledgeStore(tmp_path / "store")
-    with pytest.raises(CodecError, match="another teacher.*somebody"):
+    with pytest.raises(CodecError, match=r"another teacher.*somebody"):
         verify_store(store, SpyTeacher(seed=5), IMAGES)
     with pytest.raises(CodecError, match="another data set"):
         verify_store(store, SpyTeacher(), load_images("synthetic:61"))

@@ -176,6 +176,25 @@ def test_another_models_recording(run, zoo_codec):
     assert "was encoded by model ffff" in run("replay", "other.sigmf-meta", exit_code=2).stderr
 
 
+def test_an_annotation_that_describes_no_frame(run):
+    run("modulate", "--qpsk", "--frames", 1, "-o", "tx.sigmf-meta")
+    with Recording("tx.sigmf-meta") as recording, RecordingWriter("odd.sigmf-meta") as writer:
+        writer.write(next(recording.chunks()))
+        (annotation,) = recording.metadata["annotations"]
+        writer.finish(1e6, recording.own, [annotation | {"gr_semantic:budget": "many"}])
+    message = run("replay", "odd.sigmf-meta", exit_code=2).stderr
+    assert "odd.sigmf-meta: the annotation at sample 1000 does not describe a frame" in message
+
+
+def test_delays_cut_no_frame_off(run):
+    """Frames up to the last sample, delayed by filters and by request, clocks that differ: all are still there."""
+    run("modulate", "--qpsk", "--frames", 30, "--gap", 0, "-o", "tx.sigmf-meta")
+    delays = ["--delay-samples", 300.5, "--sro-ppm", -40, "--model", "tdl-a:300ns", "--unit-power", "--snr-db", 25]
+    run("channel", "tx.sigmf-meta", *delays, "-o", "rx.sigmf-meta")
+    found = replayed(run, "rx.sigmf-meta")
+    assert (found["frames_expected"], found["frames_found"], found["frames_false"]) == (30, 30, 0)
+
+
 def test_a_trajectory_of_snr(run):
     run("modulate", "--qpsk", "--frames", 20, "-o", "tx.sigmf-meta")
     run("channel", "tx.sigmf-meta", "--snr-db", "0:25,0.04:25,0.04:-20", "-o", "rx.sigmf-meta")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Long frames over a fading channel that moves, beside the same fading standing still.
 
-Error of the symbols after shrinking by 1 / (1 + noise_var), as a decoder does: without it, fades would decide alone. A
-frame that is not found counts with an error of 1, that of all zeros.
+Error of the symbols after shrinking by 1 / (1 + noise_var), as a decoder does: without it, fades would decide alone. Of
+the frames that are found; lost ones (a fade over preamble and header) are counted beside it.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from ..channel import ChannelConfig
 from ..modem import frame_len, receive
 from .registry import Measurement, Verdict
-from .signals import bursts, decibels, found, payload_header
+from .signals import bursts, decibels, found, need_frames, payload_header
 from .style import BAR, OURS
 
 _RATE_HZ = 1e6
@@ -26,7 +26,7 @@ def points(wf, effort):
 def measure(wf, settings):
     """100 payload symbols, one Rayleigh path of unit mean power; 0 Hz: a new draw for every frame.
 
-    genie_db: the same error, on the same draws, of a receiver that knows the channel.
+    genie_db: the same error, in the same frames, of a receiver that knows the channel.
     """
     rng, errors, told, lost = np.random.default_rng(settings["seed"]), [], [], 0
     block = _GAP + frame_len(wf, payload_header(wf, 100))
@@ -44,13 +44,13 @@ def measure(wf, settings):
         matched, _ = found(wf, burst, receive(wf, samples, _RATE_HZ), delay)
         for place, frame in matched.items():
             shrunk = frame.symbols / (1 + frame.noise_var)
-            errors.append(float(np.mean(np.abs(shrunk - burst.symbols[place]) ** 2)))
+            errors.append(np.mean(np.abs(shrunk - burst.symbols[place]) ** 2))
+            start = burst.starts[place] + delay
+            power = np.abs(gain[start + trained : start + block - _GAP]) ** 2
+            told.append(np.mean(1 / (1 + snr_lin * power)))
         lost += len(burst) - len(matched)
-        for start in burst.starts:
-            power = np.abs(gain[start + delay + trained : start + delay + block - _GAP]) ** 2
-            told.append(float(np.mean(1 / (1 + snr_lin * power))))
-    total = (sum(errors) + lost) / (len(errors) + lost)
-    return {"error_db": decibels(total), "genie_db": decibels(np.mean(told)), "lost": lost}
+    need_frames(wf, len(errors), settings)
+    return {"error_db": decibels(np.mean(errors)), "genie_db": decibels(np.mean(told)), "lost": lost}
 
 
 def _above_genie_db(result) -> float:
@@ -58,7 +58,7 @@ def _above_genie_db(result) -> float:
 
 
 def judge(results):
-    """Against static, each taken over the genie on its own draws: deep fades are rare, and their number is luck."""
+    """Against static, each taken over the genie in its own frames: deep fades are rare, and their number is luck."""
     still = next(r for s, r in results if s["doppler_hz"] == 0)
     moving = next(r for s, r in results if s["doppler_hz"] == 50)
     loss = _above_genie_db(moving) - _above_genie_db(still)

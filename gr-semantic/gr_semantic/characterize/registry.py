@@ -13,6 +13,7 @@ _MODULES = (
     "false_frames",
     "interference",
     "payload_mse",
+    "payload_multipath",
     "qpsk_ber",
     "clock_offsets",
     "doppler",

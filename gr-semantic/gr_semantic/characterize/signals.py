@@ -10,6 +10,7 @@ from ..errors import UserError
 from ..modem import Frame, Header, Waveform, frame_len, modulate
 
 _BATCH_SAMPLES = 1 << 19
+_PROFILE = np.exp(-np.arange(6) / 2)  # mean powers of the taps of over_rayleigh_taps
 MAX_CFO_CARRIERS = 5.0
 
 
@@ -83,6 +84,25 @@ def bursts(
             position += silence + length
         parts.append(np.zeros(max(gap[1], 2 * wf.symbol_len), np.complex64))
         yield Burst(np.concatenate(parts), starts, headers, offsets, symbols)
+
+
+def over_rayleigh_taps(wf: Waveform, rng: np.random.Generator, burst: Burst) -> tuple[np.ndarray, np.ndarray]:
+    """A burst's samples through six Rayleigh taps with an exponential profile, drawn anew for each frame.
+
+    Each draw is scaled to unit mean power over the data carriers, so that the SNR by definition is that of the noise
+    added. Returns the samples and the power of each data carrier (frames x data carriers).
+    """
+    taps = gaussian(rng, len(burst), len(_PROFILE)) * np.sqrt(_PROFILE)
+    # A frame that is c carriers off meets the channel's response c carriers off.
+    offset = np.array(burst.cfo)[:, None] * np.arange(len(_PROFILE))
+    response = np.fft.fft(taps * np.exp(-2j * np.pi * offset), wf.fft_len, axis=1)
+    power = np.abs(response[:, wf.bins[wf.data_index]]) ** 2
+    taps = taps / np.sqrt(power.mean(axis=1, keepdims=True))
+    samples = np.zeros_like(burst.samples)
+    for header, start, draw in zip(burst.headers, burst.starts, taps, strict=True):
+        echoes = np.convolve(burst.samples[start : start + frame_len(wf, header)], draw)
+        samples[start : start + len(echoes)] += echoes.astype(np.complex64)
+    return samples, power / power.mean(axis=1, keepdims=True)
 
 
 def found(wf: Waveform, burst: Burst, frames: list[Frame], delay: float = 0.0) -> tuple[dict[int, Frame], int]:

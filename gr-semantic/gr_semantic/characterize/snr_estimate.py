@@ -5,11 +5,10 @@ import numpy as np
 
 from ..modem import receive
 from .registry import Measurement, Verdict
-from .signals import add_noise, bursts, found, gaussian, need_frames
+from .signals import add_noise, bursts, found, need_frames, over_rayleigh_taps
 from .style import BAR, FAMILY
 
 _BIAS_BAR_DB, _SIGMA_BAR_DB = 0.3, 0.8
-_TAPS = np.sqrt(np.exp(-np.arange(6) / 2) / np.exp(-np.arange(6) / 2).sum())
 
 
 def points(wf, effort):
@@ -22,25 +21,11 @@ def points(wf, effort):
 
 
 def measure(wf, settings):
-    """Multipath: six Rayleigh taps with an exponential profile, drawn for each frame and scaled to unit mean power over
-    the data carriers, so that the SNR by definition is the setting's. The frames that are found count.
-    """
+    """Multipath: see `over_rayleigh_taps`; the SNR of every frame is the setting's. The frames that are found count."""
     rng, errors = np.random.default_rng(settings["seed"]), []
-    gap = 300
-    for burst in bursts(wf, rng, settings["frames"], gap=(gap, gap)):
-        samples = burst.samples
-        if settings["channel"] == "multipath":
-            taps = gaussian(rng, len(burst), len(_TAPS)) * _TAPS.astype(np.float32)
-            # A frame that is c carriers off meets the channel's response c carriers off.
-            offset = np.array(burst.cfo)[:, None] * np.arange(len(_TAPS))
-            response = np.fft.fft(taps * np.exp(-2j * np.pi * offset), wf.fft_len, axis=1)
-            power = np.mean(np.abs(response[:, wf.bins[wf.data_index]]) ** 2, axis=1)
-            taps = taps / np.sqrt(power)[:, None]
-            frame = burst.starts[1] - burst.starts[0] if len(burst) > 1 else len(samples) - gap
-            samples = np.zeros_like(samples)
-            for place, start in enumerate(burst.starts):
-                part = np.convolve(burst.samples[start : start + frame - gap], taps[place])
-                samples[start : start + len(part)] += part.astype(np.complex64)
+    for burst in bursts(wf, rng, settings["frames"], gap=(300, 301)):
+        faded = settings["channel"] == "multipath"
+        samples = over_rayleigh_taps(wf, rng, burst)[0] if faded else burst.samples
         noisy = add_noise(rng, samples, settings["snr_db"])
         matched, _ = found(wf, burst, receive(wf, noisy))
         errors += [frame.snr_db - settings["snr_db"] for frame in matched.values()]

@@ -23,6 +23,8 @@ MAX_CFO_CARRIERS = 5.6  # carrier offsets that the matched filter looks for, in 
 # Least squared correlation with the known preamble, 0..1. Independent of the scan's threshold; noise that passes
 # costs a header decoding, and the CRC ends it.
 _MATCH_THRESHOLD = 0.15
+# The start is the first path of at least this share of the strongest one's power: a stronger echo may come after it.
+_FIRST_PATH = 0.15
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,10 @@ def match(wf: Waveform, samples: np.ndarray, positions: Sequence[int]) -> list[A
     metric[np.abs(cfo) > MAX_CFO_CARRIERS / wf.fft_len] = 0
     found: list[Acquisition | None] = []
     for i, position in enumerate(positions):
-        best, offset = divmod(int(metric[i].argmax()), metric.shape[2])
-        good = metric[i, best, offset] >= _MATCH_THRESHOLD
+        best, peak = divmod(int(metric[i].argmax()), metric.shape[2])
+        good = metric[i, best, peak] >= _MATCH_THRESHOLD
+        earliest = max(peak - 3 * wf.cp_len // 4, 0)
+        strong = metric[i, best, earliest : peak + 1] >= _FIRST_PATH * metric[i, best, peak]
+        offset = earliest + int(strong.argmax())
         found.append(Acquisition(position - reach + offset, float(cfo[i, best])) if good else None)
     return found
