@@ -55,7 +55,9 @@ def open_encoder(name: str, classes: int, pretrained: bool = True) -> Foundation
         opened = _timm(model, pretrained) if library == "timm" else _open_clip(model, pretrained)
     except ImportError as error:
         package = "timm" if library == "timm" else "open_clip_torch"
-        raise CodecError(f"teacher {name!r}: needs {package} and torchvision; pip install {package} ({error})") from None
+        raise CodecError(
+            f"teacher {name!r}: needs {package} and torchvision; pip install {package} ({error})"
+        ) from None
     except Exception as error:  # unknown model or weights, no network: each library has its own errors
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CodecError(f"teacher {name!r}: cannot be opened ({reason[:200]})") from None

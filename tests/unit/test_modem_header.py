@@ -35,10 +35,7 @@ def test_bits_of_the_worked_example():
     assert f"{int(info, 2):018x}" == "10030201beef0f0b32"
     assert f"{int(''.join(map(str, bits[72:])), 2):06x}" == "1939ba"
     coded = "".join(map(str, fec.encode(DATA.to_bits())))
-    assert (
-        f"{int(coded, 2):x}"
-        == "b739f19c003c87d7fbf8ce07933d9f8091ce9228dd722902b79f8684b708d35f44dcbc40"
-    )
+    assert f"{int(coded, 2):x}" == "b739f19c003c87d7fbf8ce07933d9f8091ce9228dd722902b79f8684b708d35f44dcbc40"
 
 
 def test_crc_of_the_standard_check_string():
@@ -56,9 +53,7 @@ def test_round_trip(header):
     assert decode_headers(1.0 - 2.0 * fec.encode(header.to_bits()[None]))[0] == [header]
 
 
-@pytest.mark.parametrize(
-    "sent, read", [(-3.6, -3.5), (-99.0, -16.0), (99.0, 47.75), (0.1, 0.0)]
-)
+@pytest.mark.parametrize("sent, read", [(-3.6, -3.5), (-99.0, -16.0), (99.0, 47.75), (0.1, 0.0)])
 def test_snr_is_what_the_other_end_reads(sent, read):
     assert Header("feedback", snr_db=sent).snr_db == read
 
