@@ -13,6 +13,7 @@ from .augmentation import Augmentation
 from .data import ImageSet, load_images
 from .device import choose_device
 from .errors import CodecError
+from .foundation import PREFIXES, fit_head
 from .knowledge_store import KnowledgeStore, build_store, teacher_hash
 from .publish import publish
 from .student import Student
@@ -107,6 +108,11 @@ def _knowledge(experiment: dict, data: dict, work: Path, device: torch.device, l
     if name is None:
         train_teacher(experiment["teacher"]["training"], data["train"], data["validation"], work / "teacher", device)
         name = str(work / "teacher" / "teacher.safetensors")
+    elif name.startswith(PREFIXES):
+        head = work / "teacher" / "head.safetensors"
+        if not head.is_file():
+            fit_head(name, data["train"], head, device)
+        name = str(head)
     teacher = open_teacher(name, device)
     if not path.is_file():
         build_store(

@@ -31,8 +31,11 @@ def evaluate_codec(
     channels: Sequence[str] = ("awgn",),
     seed: int = 1,
     budgets: Sequence[int] | None = None,
+    report_error_db: float = 0.0,
 ) -> dict:
     """Send every image once at every SNR and budget (None: all of the codec's) and count the right decisions.
+
+    report_error_db: the sender is told an SNR that is wrong by this much; the receiver knows its noise.
 
     Returns a JSON-able dict: codec, model_id, images (name), clean_accuracy, parameters and macs (per end and image),
     points: a list of {channel, snr_db, budget, accuracy, ci95, images}.
@@ -48,7 +51,9 @@ def evaluate_codec(
     ]
     rows = []
     for channel, level, budget in progress(points, "evaluate"):
-        accuracy = accuracy_at(codec.model, features, images.labels, level, budget, codec.snr_range_db, seed, channel)
+        accuracy = accuracy_at(
+            codec.model, features, images.labels, level, budget, codec.snr_range_db, seed, channel, report_error_db
+        )
         rows.append(_point(channel, level, budget, accuracy, len(images)))
     clean = clean_accuracy(codec.model, features, images.labels, codec.snr_range_db)
     return _result(codec, images.name, clean, rows)
@@ -98,12 +103,23 @@ def features_of(student: Student, images: np.ndarray) -> torch.Tensor:
 
 @torch.inference_mode()
 def accuracy_at(
-    student: Student, features, labels: np.ndarray, snr_db: float, budget: int, snr_range_db, seed: int, channel="awgn"
+    student: Student,
+    features,
+    labels: np.ndarray,
+    snr_db: float,
+    budget: int,
+    snr_range_db,
+    seed: int,
+    channel="awgn",
+    report_error_db: float = 0.0,
 ) -> float:
-    """Share of right decisions when every image is sent once at this (true and reported) SNR with this noise seed."""
+    """Share of right decisions when every image is sent once at this SNR with this noise seed.
+
+    The sender is told snr_db + report_error_db.
+    """
     low, high = snr_range_db
     level = torch.full((len(features),), float(snr_db), device=features.device)
-    symbols = student.send(features, level.clamp(low, high), budget)
+    symbols = student.send(features, (level + report_error_db).clamp(low, high), budget)
     draw = torch.Generator(features.device).manual_seed(seed)
     return _share_right(student.decode(*transmit(symbols, level, channel, draw, WEAKEST_TAP_LIN)), labels)
 

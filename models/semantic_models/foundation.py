@@ -12,10 +12,11 @@ from torch import nn
 from .checkpoint import read_tensors, write_tensors
 from .data import ImageSet
 from .errors import CodecError
+from .teacher import to_unit
 from .training import progress
 
 PREFIXES = ("timm:", "open_clip:")
-BATCH = 100
+BATCH = 100  # images that the encoder sees together
 WEIGHT_DECAY = 1e-4
 ITERATIONS = 200
 
@@ -26,8 +27,10 @@ class Foundation(nn.Module):
     The images are resized to the encoder's size (grey ones become colour), the features standardised, then weighted.
     """
 
-    def __init__(self, encoder: nn.Module, size: tuple[int, int], mean, deviation, features: int, classes: int):
+    def __init__(self, encoder: nn.Module, size: tuple[int, int], mean, deviation, classes: int):
         super().__init__()
+        with torch.no_grad():
+            features = encoder.eval()(torch.zeros(1, 3, *size)).shape[1]
         self.encoder, self.size = encoder, size
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation).view(-1, 1, 1), persistent=False)
@@ -37,9 +40,11 @@ class Foundation(nn.Module):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """images as for forward -> the encoder's features, N x features."""
-        images = images.expand(-1, 3, -1, -1)
-        images = F.interpolate(images, self.size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
-        return self.encoder((images - self.mean) / self.deviation)
+        parts = []
+        for part in images.expand(-1, 3, -1, -1).split(BATCH):
+            part = F.interpolate(part, self.size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+            parts.append(self.encoder((part - self.mean) / self.deviation))
+        return torch.cat(parts)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.head((self.features(images).float() - self.centre) / self.spread)
@@ -58,17 +63,15 @@ def open_encoder(name: str, classes: int, pretrained: bool = True) -> Foundation
         raise CodecError(
             f"teacher {name!r}: needs {package} and torchvision; pip install {package} ({error})"
         ) from None
-    except Exception as error:  # unknown model or weights, no network: each library has its own errors
+    except Exception as error:  # an unknown model or weights, no network: each library has its own errors
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CodecError(f"teacher {name!r}: cannot be opened ({reason[:200]})") from None
     return Foundation(*opened, classes).eval().requires_grad_(False)
 
 
-def fit_head(name: str, train: ImageSet, path: Path, device="cpu", pretrained: bool = True) -> None:
+def fit_head(name: str, train: ImageSet, path: Path, device="cpu") -> None:
     """Fit the linear head on the plain training images (logistic regression, L-BFGS) and write it to `path`."""
-    from .teacher import to_unit
-
-    model = open_encoder(name, len(train.classes), pretrained).to(device)
+    model = open_encoder(name, len(train.classes)).to(device)
     starts = progress(list(range(0, len(train), BATCH)), "teacher's features")
     with torch.no_grad():
         parts = [model.features(to_unit(train.images[k : k + BATCH], device)).float() for k in starts]
@@ -90,14 +93,14 @@ def fit_head(name: str, train: ImageSet, path: Path, device="cpu", pretrained: b
 
     optimizer.step(loss)
     tensors = {"centre": model.centre, "spread": model.spread, "weight": head.weight, "bias": head.bias}
-    write_tensors(path, tensors, {"encoder": name, "classes": len(train.classes), "pretrained": pretrained})
+    write_tensors(path, tensors, {"encoder": name, "classes": len(train.classes)})
 
 
 def load_foundation(path: Path) -> Foundation:
     """The encoder with the head that fit_head wrote. CodecError if the file is not one."""
     tensors, metadata = read_tensors(path)
     try:
-        model = open_encoder(metadata["encoder"], metadata["classes"], metadata["pretrained"])
+        model = open_encoder(metadata["encoder"], metadata["classes"])
         model.centre.copy_(tensors["centre"])
         model.spread.copy_(tensors["spread"])
         model.head.weight.copy_(tensors["weight"])
@@ -113,7 +116,7 @@ def _timm(model: str, pretrained: bool):
 
     encoder = timm.create_model(model, pretrained=pretrained, num_classes=0)
     settings = resolve_model_data_config(encoder)
-    return encoder, settings["input_size"][1:], settings["mean"], settings["std"], encoder.num_features
+    return encoder, settings["input_size"][1:], settings["mean"], settings["std"]
 
 
 def _open_clip(model: str, pretrained: bool):
@@ -122,4 +125,4 @@ def _open_clip(model: str, pretrained: bool):
     architecture, _, weights = model.partition("/")
     visual = open_clip.create_model(architecture, pretrained=weights if pretrained else None).visual
     size = visual.image_size if isinstance(visual.image_size, tuple) else (visual.image_size,) * 2
-    return visual, size, visual.image_mean, visual.image_std, visual.output_dim
+    return visual, size, visual.image_mean, visual.image_std

@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from .checkpoint import read_tensors
 from .errors import CodecError
+from .foundation import PREFIXES, load_foundation
 from .resnet import Ensemble, ResNet
 from .teacher import load_teacher
 
@@ -21,13 +23,19 @@ NAMES = (ENSEMBLE, *(f"cifar10-resnet{depth}" for depth in RESNET_DEPTHS))
 def open_teacher(name: str, device="cpu") -> nn.Module:
     """A teacher ready to be asked.
 
-    name: one of NAMES (weights from GR_SEMANTIC_DATA/weights), or the path of a teacher.safetensors that train_teacher
-    wrote. Raises CodecError if there is no such teacher, or its weights are missing or not of that kind.
+    name: one of NAMES (weights from GR_SEMANTIC_DATA/weights), or the path of a file that train_teacher or
+    foundation.fit_head wrote. Raises CodecError if there is no such teacher, or its weights are missing or of
+    another kind.
     """
     if name.endswith(".safetensors"):
+        if "encoder" in read_tensors(Path(name))[1]:
+            return load_foundation(Path(name)).to(device)
         return load_teacher(Path(name), device)
     if name not in NAMES:
-        raise CodecError(f"teacher {name!r}: unknown; give one of {', '.join(NAMES)}, or a .safetensors file")
+        raise CodecError(
+            f"teacher {name!r}: unknown; give one of {', '.join(NAMES)}, a .safetensors file, or in an experiment "
+            f"{' or '.join(prefix + 'MODEL' for prefix in PREFIXES)}"
+        )
     depths = RESNET_DEPTHS if name == ENSEMBLE else (int(name.removeprefix("cifar10-resnet")),)
     members = [_resnet(name, depth) for depth in depths]
     model = Ensemble(members) if name == ENSEMBLE else members[0]

@@ -179,6 +179,9 @@ def test_fading_genie_against_theory():
 
 
 def test_peak_power():
-    result = papr.measure(WF, {"frames": 40, "seed": 1})
+    result = papr.measure(WF, {"frames": 40, "seed": 1, "limit_db": None})
+    assert result["error_db"] is None
     assert 4.5 < result["preamble"]["peak_db"] < 5.5  # the waveform's file: 4.9 dB
     assert abs(result["payload"]["ccdf_db"] - 8.4) < 0.4 and result["preamble"]["mean_over_payload_db"] > 2
+    limited = papr.measure(WF, {"frames": 40, "seed": 1, "limit_db": 7.0})
+    assert limited["payload"]["peak_db"] < result["payload"]["peak_db"] - 1 and -34 < limited["error_db"] < -29

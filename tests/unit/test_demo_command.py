@@ -42,6 +42,7 @@ class FakeLoop:
     def __init__(self, config, codec, images, on_result, on_symbols):
         self.config, self.on_result, self.on_symbols = config, on_result, on_symbols
         self.error = None
+        self.papr_db = 8.5
         self._finished = threading.Event()
 
     def start(self):

@@ -14,7 +14,15 @@ from gr_semantic.paths import ROOT, ZOO
 from semantic_models import CodecError, SemanticCodec, load_images
 from semantic_models.channels import KINDS
 from semantic_models.codec_folder import read_codec
-from semantic_models.evaluate import TABLE_SNR_DB, evaluate_codec, stored_result, table, wilson_interval
+from semantic_models.evaluate import (
+    TABLE_SNR_DB,
+    accuracy_at,
+    evaluate_codec,
+    features_of,
+    stored_result,
+    table,
+    wilson_interval,
+)
 from semantic_models.latency import batch_agreement, measure_latency
 from semantic_models.limit import add_limits
 from semantic_models.publish import model_card
@@ -85,6 +93,24 @@ def test_one_budget_and_one_snr(folder):
     ]
     with pytest.raises(CodecError, match="unknown budget 7"):
         evaluate_codec(codec, IMAGES, budgets=(7,))
+
+
+def test_a_wrong_report_changes_what_is_sent_but_not_the_noise(folder):
+    """Told 5 dB too much at 3 dB: the symbols are those for 8 dB. Beyond the trained range nothing changes."""
+    codec = SemanticCodec.load(folder, "cpu")
+    features = features_of(codec.model, IMAGES.images)
+    told = []
+    real = codec.model.send
+    codec.model.send = lambda features, snr_db, budget: (
+        told.append(snr_db.unique().tolist()) or real(features, snr_db, budget)
+    )
+    for snr_db, error_db in ((3.0, 5.0), (3.0, -5.0), (24.0, 5.0)):
+        accuracy_at(codec.model, features, IMAGES.labels, snr_db, 8, codec.snr_range_db, 1, report_error_db=error_db)
+    assert told == [[8.0], [-2.0], [24.0]]
+    at_the_end = [
+        evaluate_codec(codec, IMAGES, snr_db=(24.0,), report_error_db=error)["points"] for error in (0.0, 5.0)
+    ]
+    assert at_the_end[0] == at_the_end[1]
 
 
 def test_stored_result_is_the_table_of_codec_toml(folder):

@@ -4,8 +4,9 @@
 import numpy as np
 import pytest
 import yaml
+from scipy.signal import resample_poly
 
-from gr_semantic.modem import Header, Waveform, WaveformError, frame_len, modulate
+from gr_semantic.modem import Header, Waveform, WaveformError, frame_len, modulate, receive
 from gr_semantic.modem.mapping import cell_order, gather, spread
 from gr_semantic.modem.pn import PERIOD, bits
 
@@ -108,3 +109,22 @@ def test_modulate_refuses_a_payload_that_no_receiver_takes():
     header = Header("data", budget=256, image_count=256)
     with pytest.raises(ValueError, match="fewer images"):
         modulate(Waveform.load("ofdm64"), header, np.ones((256, 256)))
+
+
+@pytest.mark.parametrize("name", Waveform.names())
+def test_limited_peaks(name):
+    """7 dB: peaks come down, the band stays empty where it was, mean power and frame are the same."""
+    wf, rng = Waveform.load(name), np.random.default_rng(1)
+    header = Header("data", budget=16, image_count=10 * wf.data_count // 16)
+    symbols = rng.standard_normal((header.image_count, 32)).view(np.complex128) * np.sqrt(0.5)
+    plain, limited = modulate(wf, header, symbols), modulate(wf, header, symbols, papr_db=7)
+    first = wf.symbol_len * wf.preamble_symbols
+    assert np.array_equal(plain[:first], limited[:first])
+    powers = [np.abs(resample_poly(samples[first:], 4, 1)) ** 2 for samples in (plain, limited)]
+    peaks_db = [10 * np.log10(power.max() / power.mean()) for power in powers]
+    assert peaks_db[1] < 8.5 and peaks_db[1] < peaks_db[0] - 1
+    assert np.isclose(powers[0].mean(), powers[1].mean(), rtol=0.02)
+    spectrum = np.fft.fft(limited.reshape(-1, wf.symbol_len)[:, wf.cp_len :], axis=1)
+    assert np.abs(spectrum[:, np.setdiff1d(np.arange(wf.fft_len), wf.bins)]).max() < 1e-4
+    (frame,) = receive(wf, np.pad(limited, 3000))
+    assert np.mean(np.abs(frame.symbols - symbols) ** 2) < 10**-2.8

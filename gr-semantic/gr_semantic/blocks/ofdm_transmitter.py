@@ -12,6 +12,7 @@ from gr_semantic.blocks.message_block import WORK_DONE, MessageBlock, guarded, g
 from gr_semantic.blocks.pdu import PduError, read_pdu, require
 from gr_semantic.errors import UserError
 from gr_semantic.modem import Header, Waveform, modulate
+from gr_semantic.modem.peaks import PeakMeter
 
 _IDLE_SLEEP_S = 0.001
 _TAIL_SLOTS = 2  # sent after the last slot: they push its frame through filters and detectors
@@ -44,6 +45,7 @@ class OfdmTransmitter(MessageBlock, gr.sync_block):
         self.slot_len, self.slots = int(slot_len), int(slots)
         self.gap_len, self.queue_frames = int(gap_len), int(queue_frames)
         self.frames_sent = 0
+        self.peaks = PeakMeter()
         self._slot = 0
         self._waiting = {}
         self._bursts = deque()
@@ -95,6 +97,7 @@ class OfdmTransmitter(MessageBlock, gr.sync_block):
             symbols = symbols.reshape(count, budget)
         samples = modulate(self.waveform, header, symbols)
         self.frames_sent += 1
+        self.peaks.add(samples)
         return samples
 
     @guarded_work

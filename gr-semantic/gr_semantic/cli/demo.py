@@ -108,7 +108,7 @@ def run_demo(config: LoopConfig, out: Path, console: Console | None = None) -> R
         if caught and not run.error and len(rows) < config.slots:
             run.signal = caught[0]
         status = "failed" if run.error else "interrupted" if run.signal else "complete"
-        run.summary = write_report(folder, status, config, identities, rows, codec, image_set, symbols)
+        run.summary = write_report(folder, status, config, identities, rows, codec, image_set, symbols, loop.papr_db)
     return run
 
 

@@ -15,13 +15,14 @@ CHANNELS = ("awgn", "rayleigh", "rician", "selective")
 @click.option("--channel", "channels", multiple=True, type=click.Choice(CHANNELS), help="Repeatable. [default: awgn]")
 @click.option("--snr-db", multiple=True, type=float, help="Repeatable. [default: -10 to 24 dB in steps of 2]")
 @click.option("--budget", "budgets", multiple=True, type=int, help="Symbols an image, repeatable. [default: all]")
+@click.option("--report-error-db", default=0.0, show_default=True, help="Tell the encoder an SNR wrong by this much.")
 @click.option("--limit", is_flag=True, help="Add the limit of any code, and the distance to it.")
 @click.option("--stored", is_flag=True, help="Take the accuracies from codec.toml instead of measuring them.")
 @click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="Write a PNG of accuracies and limits.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda.")
 @click.option("--seed", default=1, show_default=True, help="Seed of the noise.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else there.")
-def evaluate(codec, images, channels, snr_db, budgets, limit, stored, figure, device, seed, as_json):
+def evaluate(codec, images, channels, snr_db, budgets, report_error_db, limit, stored, figure, device, seed, as_json):
     """Measure CODEC (a name in models/zoo, or a folder) without the radio.
 
     Every image is sent once at every SNR, budget and channel. Also counted: parameters and multiply-accumulates of
@@ -42,8 +43,8 @@ def evaluate(codec, images, channels, snr_db, budgets, limit, stored, figure, de
     from semantic_models.latency import batch_agreement, measure_latency
     from semantic_models.limit import add_limits
 
-    if stored and (images or channels or snr_db or budgets):
-        raise UserError("--stored shows the table in codec.toml: leave out --images, --channel, --snr-db and --budget")
+    if stored and (images or channels or snr_db or budgets or report_error_db):
+        raise UserError("--stored shows the table in codec.toml: leave out the options that say what to measure")
     folder = codec_folder(codec)
     config = read_codec(folder)[0]
     loaded = SemanticCodec.load(folder, device)
@@ -52,8 +53,15 @@ def evaluate(codec, images, channels, snr_db, budgets, limit, stored, figure, de
     else:
         image_set = load_images(images or config.origin.get("test_data", "fashion-mnist:test"), like=loaded)
         result = evaluate_codec(
-            loaded, image_set, snr_db or TABLE_SNR_DB, channels or ("awgn",), seed=seed, budgets=budgets or None
+            loaded,
+            image_set,
+            snr_db or TABLE_SNR_DB,
+            channels or ("awgn",),
+            seed=seed,
+            budgets=budgets or None,
+            report_error_db=report_error_db,
         )
+        result |= {"report_error_db": report_error_db}
         result |= {"batch": batch_agreement(loaded, image_set), "latency": measure_latency(loaded)}
     result |= {"store_bytes": config.origin.get("store_bytes")}
     if figure:

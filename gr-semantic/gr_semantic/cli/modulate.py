@@ -19,6 +19,9 @@ import click
 @click.option("--frames", type=int, help="Number of frames. [default: each image once; --qpsk: 100]")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the QPSK payload.")
 @click.option("--link-id", type=int, default=0, show_default=True, help="Link id in the headers, 0 to 255.")
+@click.option(
+    "--papr-limit-db", type=float, help="Limit the peaks to about this, 7 costs a floor of -30 dB. [default: no limit]"
+)
 @click.option("--sample-rate", type=float, default=1e6, show_default=True, help="Sample rate, Hz.")
 def modulate(output, dataset, sample_rate, **settings):
     """Write frames of encoded images as a SigMF recording, with the truth in its annotations.

@@ -136,6 +136,11 @@ class LoopFlowgraph(gr.top_block):
         return self.sink.run_error
 
     @property
+    def papr_db(self) -> float | None:
+        """Peak over mean power of the forward frames sent so far."""
+        return self.transmitter_a.peaks.papr_db
+
+    @property
     def warnings(self) -> list[str]:
         """The last warnings of any block (dropped messages)."""
         return list(self.sink.warnings)

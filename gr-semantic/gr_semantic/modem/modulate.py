@@ -7,6 +7,7 @@ from ..errors import UserError
 from . import fec
 from .header import Header
 from .mapping import spread
+from .peaks import limit_peaks
 from .waveform import CODED_HEADER_BITS, Waveform
 
 
@@ -15,10 +16,14 @@ def frame_len(wf: Waveform, header: Header) -> int:
     return wf.symbol_len * (wf.preamble_symbols + wf.header_symbols + wf.payload_symbols(header.value_count))
 
 
-def modulate(wf: Waveform, header: Header, symbols: np.ndarray | None = None) -> np.ndarray:
+def modulate(
+    wf: Waveform, header: Header, symbols: np.ndarray | None = None, papr_db: float | None = None
+) -> np.ndarray:
     """Samples (complex64, `frame_len`) of one frame.
 
     symbols: image_count x budget complex values of about unit mean power for a data frame, None for a feedback frame.
+    papr_db: limit the peaks of header and payload to about this much above their mean power (see peaks); None: leave
+    them.
     Raises UserError for a shape that does not fit the header, values that are not finite, or a payload that is too
     long.
     """
@@ -27,6 +32,8 @@ def modulate(wf: Waveform, header: Header, symbols: np.ndarray | None = None) ->
         grids.append(_payload_grid(wf, header, symbols))
     elif symbols is not None:
         raise UserError(f"a {header.kind} frame carries no symbols")
+    if papr_db is not None:
+        grids[1:] = [limit_peaks(wf, np.concatenate(grids[1:]), papr_db)]
     return wf.to_time(np.concatenate(grids)).reshape(-1)
 
 

@@ -17,7 +17,7 @@ BULK_CHUNK = 1 << 16  # more frames a batch
 
 
 def live_chunk(sample_rate_hz: float) -> int:
-    """About 4 ms of samples, a power of two from LIVE_CHUNK to BULK_CHUNK: latency stays, batches grow with the rate."""
+    """About 4 ms of samples, a power of two from LIVE_CHUNK to BULK_CHUNK: at any rate the same latency."""
     return min(max(LIVE_CHUNK, 1 << round(math.log2(sample_rate_hz * LIVE_CHUNK / 1e6))), BULK_CHUNK)
 
 

@@ -90,6 +90,8 @@ def _numbers(summary, clean_accuracy):
 def _facts(manifest):
     facts = [("status", manifest["status"]), ("command", " ".join(manifest["command"]))]
     facts += [(name.replace("_", " "), value) for name, value in manifest["identities"].items()]
+    if manifest["papr_db"] is not None:
+        facts += [("peak over mean power", f"{manifest['papr_db']:.1f} dB")]
     facts += [("versions", ", ".join(f"{name} {version}" for name, version in manifest["versions"].items() if version))]
     facts += [("commit", manifest["git_commit"] or "not a checkout"), ("platform", manifest["platform"])]
     return facts

@@ -39,6 +39,7 @@ def write_report(
     codec,
     image_set,
     symbols: SymbolSample,
+    papr_db: float | None = None,
 ) -> dict:
     """Write summary.json, the pictures, index.html and the manifest with its final status; returns the summary.
 
@@ -47,7 +48,7 @@ def write_report(
     from gr_semantic.recording import plots  # matplotlib takes its time to load
 
     summary = summarize(rows, codec.reference_accuracy, config.drop_s, config.feedback)
-    manifest = make_manifest(status, _settings(config), identities)
+    manifest = make_manifest(status, _settings(config), identities, papr_db=papr_db)
     folder.write_json(SUMMARY, summary)
     drawings = {
         "snr_budget.png": lambda path: plots.plot_snr_and_budget(path, rows, codec.budgets),

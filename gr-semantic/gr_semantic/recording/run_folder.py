@@ -86,7 +86,9 @@ def default_run_path(now: datetime | None = None) -> Path:
     return Path("runs") / f"demo-{now or datetime.now():%Y%m%d-%H%M%S}"
 
 
-def make_manifest(status: str, config: dict, identities: dict, command: list[str] | None = None) -> dict:
+def make_manifest(
+    status: str, config: dict, identities: dict, command: list[str] | None = None, papr_db: float | None = None
+) -> dict:
     """The manifest's content: what has to be known to make the same run again.
 
     Args:
@@ -94,6 +96,7 @@ def make_manifest(status: str, config: dict, identities: dict, command: list[str
         config: the run's settings, JSON-ready.
         identities: hashes and ids of codec, waveform and images.
         command: the command line (default: this process's).
+        papr_db: peak over mean power of the data frames sent; None: not known (yet).
     """
     return {
         "format": _FORMAT,
@@ -102,6 +105,7 @@ def make_manifest(status: str, config: dict, identities: dict, command: list[str
         "command": list(sys.argv if command is None else command),
         "config": config,
         "identities": identities,
+        "papr_db": papr_db,
         "versions": versions(),
         "git_commit": git_commit(ROOT),
         "platform": platform.platform(),

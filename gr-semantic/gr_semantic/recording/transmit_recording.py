@@ -10,6 +10,7 @@ from pydantic import Field
 from ..errors import UserError
 from ..link.config import CheckedModel
 from ..modem import Header, Waveform, modulate
+from ..modem.peaks import PeakMeter
 from .frame_truth import FrameTruth, qpsk_bits, qpsk_symbols
 from .sigmf_file import RecordingWriter
 
@@ -22,7 +23,8 @@ class TransmitConfig(CheckedModel):
     images: what semantic_models.load_images reads. qpsk: a seeded QPSK payload instead of the images' features.
     snr_db: what the images are encoded for. budget: symbols an image; None: the rate policy's choice (QPSK: 16).
     frames: None: each image once (QPSK: 100); the images begin again where more are asked for. gap: zeros before,
-    between and after the frames.
+    between and after the frames. papr_limit_db: peaks of header and payload are limited to about this; None: they are
+    not.
     """
 
     images: str = "fashion-mnist:test[0:256]"
@@ -37,6 +39,7 @@ class TransmitConfig(CheckedModel):
     seed: int = Field(1, ge=0, lt=2**31)
     link_id: int = Field(0, ge=0, le=255)
     sample_rate_hz: float = Field(1e6, ge=1, le=1e12)
+    papr_limit_db: float | None = Field(None, ge=2, le=12)
 
 
 def write_transmission(config: TransmitConfig, name: str | os.PathLike) -> dict:
@@ -54,29 +57,27 @@ def write_transmission(config: TransmitConfig, name: str | os.PathLike) -> dict:
             f"at most {fits} do (--images-per-frame, --budget)"
         )
     silence = np.zeros(config.gap, np.complex64)
-    annotations, images, peak, energy, on_air = [], 0, 0.0, 0.0, 0
+    annotations, images, meter = [], 0, PeakMeter()
     with RecordingWriter(name) as writer:
         writer.write(silence)
         for number, (header, symbols, truth) in enumerate(payloads):
-            samples = modulate(wf, header, symbols)
+            samples = modulate(wf, header, symbols, config.papr_limit_db)
             place = {"start_sample": writer.sample_count, "sample_count": len(samples)}
             shared = {key: getattr(header, key) for key in ("sequence", "budget", "image_count", "snr_db")}
             annotations.append(FrameTruth(**place, **shared, **truth(number)).to_annotation())
             writer.write(samples)
             writer.write(silence)
-            power = samples.real**2 + samples.imag**2
-            peak, energy = max(peak, float(power.max())), energy + float(power.sum(dtype=np.float64))
-            on_air += len(samples)
+            meter.add(samples)
             images += header.image_count
-        papr_db = round(10 * np.log10(peak * on_air / energy), 2)
-        own |= {"waveform": wf.model_dump(), "link_id": config.link_id, "papr_db": papr_db}
+        own |= {"waveform": wf.model_dump(), "link_id": config.link_id, "papr_db": meter.papr_db}
+        own["papr_limit_db"] = config.papr_limit_db
         writer.finish(config.sample_rate_hz, own, annotations)
         return {
             "frames": len(annotations),
             "images": images,
             "samples": writer.sample_count,
             "budget": budget,
-            "papr_db": papr_db,
+            "papr_db": meter.papr_db,
         }
 
 
