@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.signal import resample
 
-from gr_semantic.modem import Header, StreamReceiver, Waveform, modulate, receive
+from gr_semantic.modem import Header, StreamReceiver, Waveform, detect, modulate, receive
 
 WAVEFORMS = Waveform.names()
 
@@ -142,6 +142,31 @@ def test_fading_within_long_frames(name):
         middles = frame.start_sample + begin + wf.symbol_len * (np.arange(90) + 0.5)
         genie.append(np.mean(1 / (1 + 100 * np.abs(gain[middles.astype(int)]) ** 2)))
     assert 10 * np.log10(np.mean(errors) / np.mean(genie)) < 1
+
+
+@pytest.mark.parametrize("name", WAVEFORMS)
+def test_false_alarm_rate_of_the_scan(name):
+    """The rate that docs/waveform.md states, exp(-W t), at thresholds where it can be counted."""
+    wf, rng = Waveform.load(name), np.random.default_rng(61)
+    window = (wf.preamble_symbols - 1) * wf.symbol_len
+    noise = rng.standard_normal(2 * 8_000_000, dtype=np.float32).view(np.complex64)
+    metric = detect.scan(wf, noise)
+    for exponent in (2.0, 4.0, 6.0):
+        assert np.mean(metric > exponent / window) == pytest.approx(np.exp(-exponent), rel=0.15)
+
+
+@pytest.mark.parametrize("name", WAVEFORMS)
+def test_a_spur_in_the_band(name):
+    """A steady tone 10 dB below the signal: frames are found; where it sits on a carrier, the others do not suffer."""
+    wf, rng = Waveform.load(name), np.random.default_rng(62)
+    samples, sent = send(wf, rng, 20)
+    for carrier in (7.0, 7.3):
+        spur = 10**-0.5 * np.exp(2j * np.pi * (carrier / wf.fft_len * np.arange(len(samples)) + 0.1))
+        frames = receive(wf, noisy(rng, samples + spur, 20))
+        assert [f.header.sequence for f in frames] == list(range(20))
+        errors = np.concatenate([np.abs(f.symbols - sent[f.header.sequence]).ravel() ** 2 for f in frames])
+        if carrier == 7.0:  # of complex Gaussian noise, the median power is ln 2 of the mean
+            assert 10 * np.log10(np.median(errors) / np.log(2)) < -19
 
 
 @pytest.mark.parametrize("name", WAVEFORMS)

@@ -107,7 +107,8 @@ def test_the_run_folder_holds_what_the_loop_gave(run, tmp_path):
     assert [(row.slot, row.received, row.predicted) for row in found] == [
         (row.slot, row.received, row.predicted) for row in make_rows(49)
     ]
-    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["status"] == "complete"
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert (manifest["status"], manifest["papr_db"]) == ("complete", 8.5)
     assert (tmp_path / "run" / "index.html").is_file()
 
 
