@@ -129,11 +129,11 @@ def test_ensemble_averages_probabilities():
 @pytest.fixture(scope="module")
 def real_data(data_dir, tmp_path_factory):
     """Folder with the real sets (unpacked here if need be) and the real weights."""
-    if (data_dir / "cifar-10-batches-bin").is_dir():
+    if all((data_dir / name).is_dir() for name in ("cifar-10-batches-bin", "cifar-100-binary")):
         return data_dir
     unpacker = data_dir.parent / "tools" / "unpack_data.py"
     if not unpacker.is_file():
-        reason = f"{data_dir} holds no cifar-10-batches-bin, and nothing beside it unpacks one"
+        reason = f"{data_dir} lacks a CIFAR binary version, and nothing beside it unpacks it"
         (pytest.fail if os.environ.get("CI", "").lower() in ("1", "true") else pytest.skip)(reason)
     folder = tmp_path_factory.mktemp("data")
     subprocess.run([sys.executable, unpacker, folder], check=True, timeout=200)
