@@ -15,6 +15,7 @@ from scipy.fft import fft
 from . import channel_estimate, fading, tracking
 from .detect import Acquisition
 from .header import Header, decode_headers
+from .interference import bridged, usable_carriers
 from .mapping import gather
 from .modulate import header_grids
 from .rotation import rotation
@@ -57,6 +58,7 @@ class Training:
     dc: complex
     received: np.ndarray  # preamble and header, fine offset removed
     channel: np.ndarray
+    usable: np.ndarray  # 1 or 0 for each carrier
     noise_var: float
 
 
@@ -124,6 +126,11 @@ def _least_squares(received, known):
     return (np.conj(known) * received).sum(axis=1) / energy, np.mean(1 / energy, axis=-1)
 
 
+def _over_usable(residual: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Mean over the carriers that are not covered (frames)."""
+    return (residual * usable).sum(axis=1) / np.maximum(usable.sum(axis=1), 1)
+
+
 def _fine_cfo(preamble: np.ndarray) -> np.ndarray:
     """Cycles per symbol by which the preamble's symbols (signs removed) still turn: the peak of their summed
     spectra.
@@ -147,22 +154,27 @@ def read_headers(wf: Waveform, samples: np.ndarray, acquisitions: Sequence[Acqui
         [a.start for a in acquisitions],
         np.array([a.cfo for a in acquisitions]),
     )
-    received, dc = _grid(wf, samples, starts, 0, total, cfo, None)
-    turn = _fine_cfo(received[:, :repeats] * wf.cover[:, None])
-    received = _turn_back(received, turn, 0)
+    grid, dc = _grid(wf, samples, starts, 0, total, cfo, None)
 
-    sent = wf.preamble_grid
-    raw, gain = _least_squares(received[:, :repeats], sent)
-    residual = _power(received[:, :repeats] - raw[:, None] * sent).sum(axis=(1, 2))
-    noise_var = residual / ((repeats - 1) * raw.shape[1]) + 1e-30
-    channel, _ = channel_estimate.smooth(wf, raw, noise_var * gain)
+    sent, usable = wf.preamble_grid, np.ones((len(starts), len(wf.occupied)), np.float32)
+    for _ in range(2):
+        turn = _fine_cfo(grid[:, :repeats] * wf.cover[:, None] * usable[:, None])
+        received = _turn_back(grid, turn, 0)
+        raw, gain = _least_squares(received[:, :repeats], sent)
+        residual = _power(received[:, :repeats] - raw[:, None] * sent).sum(axis=1) / (repeats - 1)
+        usable = usable_carriers(residual, raw)
+        if usable.all():  # else again without what is covered
+            break
+    noise_var = _over_usable(residual, usable) + 1e-30
+    channel, _ = channel_estimate.smooth(wf, bridged(raw, usable), noise_var * gain)
+    trusted = channel * usable
 
     pilots, at = wf.pilots(0, wf.header_symbols), wf.pilot_index
     observations = [
-        _phase_observations(received[:, :repeats], channel[:, None] * sent, noise_var),
+        _phase_observations(received[:, :repeats], trusted[:, None] * sent, noise_var),
         _phase_observations(
             _carriers(received[:, repeats:], at),
-            _carriers(channel, at)[:, None] * pilots,
+            _carriers(trusted, at)[:, None] * pilots,
             noise_var,
         ),
     ]
@@ -171,7 +183,7 @@ def read_headers(wf: Waveform, samples: np.ndarray, acquisitions: Sequence[Acqui
         wf.phase_noise_rad,
     )
     expected = (
-        _carriers(channel, wf.data_index)[:, None]
+        _carriers(trusted, wf.data_index)[:, None]
         * wf.header_scrambler
         * rotation(phase[:, repeats:, None] / (2 * np.pi))
     )
@@ -188,6 +200,7 @@ def read_headers(wf: Waveform, samples: np.ndarray, acquisitions: Sequence[Acqui
             dc[i],
             received[i],
             channel[i],
+            usable[i],
             noise_var[i],
         )
         if header and wf.payload_symbols(header.value_count) <= wf.max_payload_symbols
@@ -216,7 +229,7 @@ def read_payloads(
     if count:
         dc = np.array([t.dc for t in trainings])
         payload = _turn_back(_grid(wf, samples, starts, trained, count, cfo, dc)[0], turn, trained)
-    first = np.stack([t.channel for t in trainings]), np.array([t.noise_var for t in trainings])
+    first = (np.stack(parts) for parts in zip(*((t.channel, t.usable, t.noise_var) for t in trainings), strict=True))
     fit = _fit(wf, received, known, payload, *first)
 
     on_data = _carriers(fit.channel, wf.data_index)[:, None]
@@ -224,12 +237,16 @@ def read_payloads(
     header_error = header_error - _carriers(header_cells, wf.data_index)
     evm_db = 10 * np.log10(_power(header_error).mean(axis=(1, 2)) + 1e-30)
     snr = snr_db(_carriers(fit.raw, wf.data_index), fit.noise_var * fit.gain, fit.noise_var)
-    error = _carriers(fit.error, wf.data_index)[:, None]
-    symbols, noise = _equalise(wf, fit.payload, on_data, fit.noise_var[:, None, None] + error)
+    own_noise = _carriers(np.where(fit.usable > 0, fit.noise_var[:, None], fit.residual), wf.data_index)
+    total = (own_noise + _carriers(fit.error, wf.data_index))[:, None]
+    symbols, noise = _equalise(wf, fit.payload, on_data, total)
     for i in np.flatnonzero(_channel_moves(wf, fit)):
-        moving, error, noise_var = fading.track(wf, received[i], known[i], payload[i], float(fit.noise_var[i]))
+        moving, error, noise_var = fading.track(
+            wf, received[i], known[i], payload[i], float(fit.noise_var[i]), fit.usable[i] > 0
+        )
         moving = _carriers(moving, wf.data_index)[None]
-        total = (noise_var + error)[None, :, None]
+        extra = own_noise[i] - fit.noise_var[i]  # of the covered carriers
+        total = noise_var + error[None, :, None] + extra[None, None]
         symbols[i : i + 1], noise[i : i + 1] = _equalise(wf, payload[i : i + 1], moving, total)
         snr[i] = snr_db(moving.reshape(1, -1), np.zeros(1), np.array([noise_var]))[0]
     rate = _phase_rate(fit.phase)
@@ -260,10 +277,12 @@ class _Fit:
     gain: np.ndarray  # its noise variance for unit noise
     channel: np.ndarray  # smoothed
     error: np.ndarray  # its error variance
-    noise_var: np.ndarray
+    usable: np.ndarray  # 1 or 0, occupied
+    residual: np.ndarray  # noise and interference power, occupied
+    noise_var: np.ndarray  # of the usable carriers
 
 
-def _fit(wf: Waveform, received, known, payload, channel, noise_var) -> _Fit:
+def _fit(wf: Waveform, received, known, payload, channel, usable, noise_var) -> _Fit:
     """Phase, clock, channel and noise from everything that is known, starting from a first channel and noise variance.
 
     By turns, since each spoils the others' estimates until it is known; over long payloads step by step, so that the
@@ -276,10 +295,11 @@ def _fit(wf: Waveform, received, known, payload, channel, noise_var) -> _Fit:
     phase, sro = np.zeros((frames, trained + count)), np.zeros(frames)
     reaches = [reach for reach in (_FIRST_REACH, 4 * _FIRST_REACH) if reach < count] + [count]
     for turn, reach in enumerate(reaches if len(reaches) > 1 else 2 * reaches):
+        trusted = channel * usable
         if turn == 0 or len(reaches) > 1:
             observations = [
-                _phase_observations(received, channel[:, None] * known, noise_var),
-                _phase_observations(_carriers(payload, at), _carriers(channel, at)[:, None] * pilots, noise_var),
+                _phase_observations(received, trusted[:, None] * known, noise_var),
+                _phase_observations(_carriers(payload, at), _carriers(trusted, at)[:, None] * pilots, noise_var),
             ]
             observed, variance = (np.concatenate(parts, axis=1) for parts in zip(*observations, strict=True))
             step = tracking.common_phase(observed, variance, wf.phase_noise_rad)
@@ -288,10 +308,10 @@ def _fit(wf: Waveform, received, known, payload, channel, noise_var) -> _Fit:
             received, payload = received * upright[:, :trained], payload * upright[:, trained:]
         precision, evidence = np.zeros(frames), np.zeros(frames)
         for got, expected, carriers, when in (
-            (received, channel[:, None] * known, ramp, time[:trained]),
+            (received, trusted[:, None] * known, ramp, time[:trained]),
             (
                 _carriers(payload[:, :reach], at),
-                _carriers(channel, at)[:, None] * pilots[:reach],
+                _carriers(trusted, at)[:, None] * pilots[:reach],
                 ramp[at],
                 time[trained : trained + reach],
             ),
@@ -305,10 +325,14 @@ def _fit(wf: Waveform, received, known, payload, channel, noise_var) -> _Fit:
         straighten = rotation(step[:, None, None] * np.outer(time, wf.occupied / wf.fft_len))
         received, payload = received * straighten[:, :trained], payload * straighten[:, trained:]
         raw, gain = _least_squares(received, known)
-        residual = _power(received - raw[:, None] * known).sum(axis=(1, 2))
-        noise_var = residual / ((trained - 1) * raw.shape[1] - trained / 2) + 1e-30
-        channel, error = channel_estimate.smooth(wf, raw, noise_var * gain)
-    return _Fit(phase, sro, received, payload, raw, gain, channel, error, noise_var)
+        # The phases took half a degree of freedom a symbol, shared by all carriers.
+        freedom = trained - 1 - trained / (2 * raw.shape[1])
+        residual = _power(received - raw[:, None] * known).sum(axis=1) / freedom
+        usable = usable_carriers(residual, raw)
+        noise_var = _over_usable(residual, usable) + 1e-30
+        channel, error = channel_estimate.smooth(wf, bridged(raw, usable), noise_var * gain)
+    raw = bridged(raw, usable)
+    return _Fit(phase, sro, received, payload, raw, gain, channel, error, usable, residual, noise_var)
 
 
 def _channel_moves(wf: Waveform, fit: _Fit) -> np.ndarray:
@@ -318,7 +342,8 @@ def _channel_moves(wf: Waveform, fit: _Fit) -> np.ndarray:
         return np.zeros(len(fit.payload), bool)
     pilots = wf.pilots(wf.header_symbols, count)
     missed = _carriers(fit.payload, wf.pilot_index) - _carriers(fit.channel, wf.pilot_index)[:, None] * pilots
-    return fading.varies(_power(missed).mean(axis=(1, 2)), fit.noise_var, pilots.size)
+    power = _over_usable(_power(missed).mean(axis=1), _carriers(fit.usable, wf.pilot_index))
+    return fading.varies(power, fit.noise_var, pilots.size)
 
 
 def _equalise(wf: Waveform, payload, channel, noise_var) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from .interference import bridged
 from .waveform import Waveform
 
 _NEGLIGIBLE = 1e-4  # time modes below this share of the power are left out
@@ -47,16 +48,23 @@ def _delays(wf: Waveform) -> tuple[np.ndarray, np.ndarray]:
 
 
 def track(
-    wf: Waveform, received: np.ndarray, known: np.ndarray, payload: np.ndarray, noise_var: float
+    wf: Waveform,
+    received: np.ndarray,
+    known: np.ndarray,
+    payload: np.ndarray,
+    noise_var: float,
+    usable: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Channel of every payload symbol of one frame.
 
     received, known: preamble and header as received and as sent (symbols x occupied); payload: payload symbols as
-    received (symbols x occupied; only the pilots are used); noise_var: a first guess. Returns the channel (complex64,
+    received (symbols x occupied; only the pilots are used); noise_var: a first guess; usable: carriers that no
+    interference covers (bool, occupied). Returns the channel (complex64,
     payload symbols x occupied), its error variance (float32, payload symbols) and the noise variance of a carrier.
     """
     trained, count = len(known), len(payload)
-    at, sent = wf.pilot_index, wf.pilots(wf.header_symbols, count)
+    kept = usable[wf.pilot_index] if usable[wf.pilot_index].any() else np.ones(len(wf.pilot_index), bool)
+    at, sent = wf.pilot_index[kept], wf.pilots(wf.header_symbols, count)[:, kept]
     # The carrier offset was measured on the training, where a fade may have turned the phase: the mean over the payload
     # is the middle of the Doppler spectrum.
     steps = sent.conj() * payload[:, at]
@@ -67,7 +75,7 @@ def track(
     response, invert = _delays(wf)
 
     raw = np.sum(known.conj() * received, axis=0) / np.sum(np.abs(known) ** 2, axis=0)
-    profile = np.abs(invert @ raw) ** 2
+    profile = np.abs(invert @ bridged(raw[None], usable[None])[0]) ** 2
     floor = 4 * noise_var / np.sum(np.abs(known) ** 2)
     active = profile > max(_WEAKEST_PATH * profile.max(), floor)
     active = np.convolve(active, [1, 1, 1], "same") > 0  # clocks drift: a path may reach its neighbour's place
@@ -75,17 +83,18 @@ def track(
     # The training may lie in a fade: the delays are its, the power is that of the whole payload.
     profile *= max(np.mean(np.abs(got) ** 2) - noise_var, noise_var / got.size) / profile.sum()
 
+    received, known, at_known = received[:, usable], known[:, usable], response[usable]
     weight = np.mean(np.abs(known) ** 2, axis=1)  # the same on all carriers of a symbol
-    gram = np.kron((time[:trained].T * weight) @ time[:trained], response.conj().T @ response)
+    gram = np.kron((time[:trained].T * weight) @ time[:trained], at_known.conj().T @ at_known)
     gram = gram + np.kron(time[trained:].T @ time[trained:], response[at].conj().T @ response[at])
-    matched = time[:trained].T @ ((known.conj() * received) @ response.conj())
+    matched = time[:trained].T @ ((known.conj() * received) @ at_known.conj())
     matched = matched + time[trained:].T @ ((sent.conj() * got) @ response[at].conj())
     for _ in range(2):
         posterior = np.linalg.inv(gram + np.diag(noise_var / np.kron(time_power, profile)))
         paths = time @ (posterior @ matched.reshape(-1)).reshape(matched.shape)
         channel = paths @ response.T
         profile = np.mean(np.abs(paths) ** 2, axis=0) + _WEAKEST_PATH * profile
-        rest = np.sum(np.abs(received - channel[:trained] * known) ** 2)
+        rest = np.sum(np.abs(received - channel[:trained, usable] * known) ** 2)
         rest += np.sum(np.abs(got - channel[trained:, at] * sent) ** 2)
         spent = np.einsum("uv,vu->", posterior, gram).real
         noise_var = float(rest / (received.size + got.size - spent))
