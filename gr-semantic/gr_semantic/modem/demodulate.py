@@ -23,7 +23,7 @@ from .snr import snr_db
 from .waveform import CODED_HEADER_BITS, Waveform
 
 _FIRST_REACH = 12  # payload symbols over which the first estimate of the clock offset looks
-_FINE_CFO_BINS = 16  # zero padding of the spectrum whose peak is the fine carrier offset
+_FINE_CFO_BINS = 8  # zero padding of the spectrum whose peak is the fine carrier offset
 
 
 @dataclass(frozen=True)

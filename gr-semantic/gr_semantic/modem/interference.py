@@ -13,9 +13,15 @@ def usable_carriers(residual: np.ndarray, channel: np.ndarray) -> np.ndarray:
     residual: mean noise and interference power of each carrier (frames x carriers); channel: estimate for unit symbols
     (frames x carriers).
     """
-    floor = _OVER_MEDIAN * np.median(residual, axis=1, keepdims=True)
-    signal = _OVER_SIGNAL * np.median(channel.real**2 + channel.imag**2, axis=1, keepdims=True)
+    floor = _OVER_MEDIAN * _median(residual)
+    signal = _OVER_SIGNAL * _median(channel.real**2 + channel.imag**2)
     return (residual <= np.maximum(floor, signal)).astype(np.float32)
+
+
+def _median(rows: np.ndarray) -> np.ndarray:
+    """The upper median of each row (rows x 1); several times faster than numpy's, which checks and averages."""
+    half = rows.shape[1] // 2
+    return np.partition(rows, half, axis=1)[:, half, None]
 
 
 def bridged(channel: np.ndarray, usable: np.ndarray) -> np.ndarray:

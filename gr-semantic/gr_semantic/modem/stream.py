@@ -13,7 +13,7 @@ from .modulate import frame_len
 from .waveform import Waveform
 
 LIVE_CHUNK = 4096  # 4 ms at 1 Msps
-BULK_CHUNK = 1 << 16  # more frames a batch
+BULK_CHUNK = 1 << 17  # more frames a batch; beyond, caches no longer hold it
 
 
 def live_chunk(sample_rate_hz: float) -> int:
