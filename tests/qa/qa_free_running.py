@@ -19,12 +19,13 @@ class OneWay(gr.top_block):
     def __init__(self, codec, images):
         gr.top_block.__init__(self, "one way")
         self.source = ImageSource(images, images_per_frame=4, seed=2, period_s=0.01, snr_db=12.0, budget=16)
-        self.encoder = SemanticEncoder(codec, link_id=5)
-        self.transmitter = OfdmTransmitter(gap_len=500)
+        # Queues that are never full, however long torch warms up.
+        self.encoder = SemanticEncoder(codec, link_id=5, queue_frames=10_000)
+        self.transmitter = OfdmTransmitter(gap_len=500, queue_frames=10_000)
         self.throttle = blocks.throttle(gr.sizeof_gr_complex, 1e6)
         self.channel = ChannelSimulator(1e6, seed=4, snr_db=20.0, cfo_hz=2000.0)
         self.receiver = OfdmReceiver()
-        self.decoder = SemanticDecoder(codec, link_id=5)
+        self.decoder = SemanticDecoder(codec, link_id=5, queue_frames=10_000)
         self.sent, self.results = Collector(), Collector()
         self.connect(self.transmitter, self.throttle, self.channel, self.receiver)
         self.msg_connect(self.source, "images", self.encoder, "images")

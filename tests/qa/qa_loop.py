@@ -140,6 +140,16 @@ def test_an_error_in_any_block_ends_the_run(codec, images):
     assert "semantic_ofdm_receiver" in loop.error and "ZeroDivisionError" in loop.error
 
 
+def test_an_error_whose_message_was_lost_ends_the_run(codec, images):
+    loop = loop_of(codec, images)
+    loop.receiver_b.receiver.push = lambda samples: 1 / 0
+    loop.msg_disconnect(loop.receiver_b, "status", loop.sink, "status")
+    loop.start()
+    assert loop.wait_finished(60)
+    loop.stop_and_wait()
+    assert "ZeroDivisionError" in loop.error
+
+
 def test_a_loop_that_is_stuck_ends_with_an_error(codec, images, monkeypatch):
     monkeypatch.setattr("gr_semantic.link.loop._STALL_S", 0.5)
     loop = loop_of(codec, images)

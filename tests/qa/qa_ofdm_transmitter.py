@@ -138,6 +138,23 @@ def test_a_second_message_for_a_slot_is_dropped(rng):
         assert len(sink.data()) == SLOT_LEN
 
 
+def test_frames_that_come_far_too_early_are_not_kept(rng):
+    transmitter = OfdmTransmitter(WF, slot_len=SLOT_LEN)
+    bench = Bench(transmitter)
+    sink = samples_of(bench, transmitter)
+    symbols = random_symbols(rng, 2, 8)
+    with bench:
+        for number in (1, 255, 256):
+            bench.post("symbols", {"slot": number} | data_fields(symbols, number), symbols.reshape(-1))
+        (status,) = bench["status"].wait_for(1)
+        for number in (0, *range(2, 255)):
+            bench.post("symbols", {"slot": number})
+        wait_until(lambda: len(sink.data()) == 257 * SLOT_LEN)
+    assert "slot 256" in status[0]["text"] and transmitter.frames_sent == 2
+    slots = np.array(sink.data(), np.complex64).reshape(-1, SLOT_LEN)
+    assert np.flatnonzero(slots.any(axis=1)).tolist() == [1, 255]
+
+
 def test_settings_are_checked():
     with pytest.raises(UserError, match="slot_len is -1"):
         OfdmTransmitter(WF, slot_len=-1)

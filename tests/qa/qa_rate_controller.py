@@ -32,13 +32,15 @@ def test_no_profile_beyond_the_last_slot(codec):
     with Bench(RateController(codec, 0.02, slots=3), "profile") as bench:
         for slot in range(5):
             bench.post("feedback", tick(slot))
+        bench["profile"].wait_for(3)
         bench.post("feedback", {"kind": "tick"})
         bench["status"].wait_for(1)
     assert [meta["slot"] for meta in bench["profile"].metas] == [0, 1, 2]
 
 
 def test_open_loop_ignores_reports_until_it_is_closed(codec):
-    controller = RateController(codec, 0.02, feedback=False, open_loop_snr_db=5.0, open_loop_budget=16)
+    fixed = {"open_loop_snr_db": 5.0, "open_loop_budget": 16}
+    controller = RateController(codec, 0.02, feedback=False, delay_slots=1, **fixed)
     with Bench(controller, "profile") as bench:
         bench.post("feedback", report(0, -3.0))
         bench.post("feedback", tick(0))
@@ -53,7 +55,7 @@ def test_open_loop_ignores_reports_until_it_is_closed(codec):
 
 @pytest.mark.parametrize("change", [{"snr_db": math.nan}, {"snr_db": "x"}, {"measured_slot": None}, {"slot": 1.5}])
 def test_a_wrong_report_is_dropped_with_a_warning(codec, change):
-    with Bench(RateController(codec, 0.02), "profile") as bench:
+    with Bench(RateController(codec, 0.02, delay_slots=1), "profile") as bench:
         bench.post("feedback", report(0, 9.0) | change)
         bench.post("feedback", tick(0))
         assert bench["profile"].wait_for(2)[1][0]["snr_db"] == codec.snr_range_db[0]

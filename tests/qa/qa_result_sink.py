@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+import csv
 import math
 
 import numpy as np
@@ -120,6 +121,30 @@ def test_a_failing_callback_ends_the_run(images):
         bench.post("results", tick(0))
         bench["end"].wait_for(1)
     assert "the disk is gone" in sink.run_error
+
+
+def test_an_exception_in_the_sink_itself_ends_the_run():
+    def fail(snr_db, symbols):
+        raise RuntimeError("no place for symbols")
+
+    sink = ResultSink(0.002, 1e6, on_symbols=fail)
+    with Bench(sink, "end") as bench:
+        bench.post("symbols", {"measured_snr_db": 3.0}, np.ones(2, np.complex64))
+        assert sink.finished.wait(30)
+        bench["end"].wait_for(1)
+    assert "no place for symbols" in sink.run_error
+
+
+def test_a_full_disk_ends_the_run_and_not_the_process(images, tmp_path):
+    sink = ResultSink(0.002, 1e6, 5, log_path=str(tmp_path / "frames.csv"), with_feedback=False)
+    sink.log._file.close()
+    sink.log._file = open("/dev/full", "w")  # noqa: SIM115, closed by the sink
+    sink.log._writer = csv.writer(sink.log._file)
+    with Bench(sink, "end") as bench:
+        bench.post("images", images_meta(images, 0), INDICES)
+        bench.post("results", tick(0))
+        bench["end"].wait_for(1)
+    assert "cannot write /dev/full" in sink.run_error
 
 
 def test_settings_are_checked(tmp_path):

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+import contextlib
 import random
 
 import numpy as np
@@ -57,6 +58,45 @@ def test_a_second_frame_in_a_slot_is_refused(name):
     assert assembler.result(*result) == []
     with pytest.raises(PduError, match="does not belong"):
         assembler.result(*result)
+
+
+@pytest.mark.parametrize("key", ["sequence", "snr_db", "budget", "images"])
+def test_an_images_message_that_lacks_a_field_is_refused_at_once(name, key):
+    assembler = SlotRows(0.01, 1e6, with_feedback=False)
+    (_, _, (sent, indices)), *_ = events(name, 0, lost=True)
+    with pytest.raises(PduError, match=key):
+        assembler.images({k: value for k, value in sent.items() if k != key}, indices)
+    assembler.images(sent, indices)
+    assert [row.slot for row in assembler.result(tick(0), None)] == [0]
+
+
+@pytest.mark.parametrize("key", ["start_sample", "frame_len", "measured_snr_db", "cfo_hz", "sro_ppm"])
+def test_a_result_that_lacks_a_measurement_is_refused_at_once(name, key):
+    assembler = SlotRows(0.01, 1e6, with_feedback=False)
+    sent, (_, _, (result, predicted)), *_ = events(name, 0, lost=False)
+    assembler.images(*sent[2])
+    with pytest.raises(PduError, match=key):
+        assembler.result({k: value for k, value in result.items() if k != key}, predicted)
+    assert [row.received for row in assembler.result(tick(0), None)] == [False]
+
+
+def test_one_slot_that_is_never_complete_does_not_hold_up_the_others_for_ever(name):
+    assembler, rows = SlotRows(0.01, 1e6, with_feedback=False), []
+    for slot in range(3000):
+        with contextlib.suppress(PduError):  # says once what is missing
+            rows += assembler.images(*events(name, slot, lost=True)[0][2])
+        if slot != 5:
+            with contextlib.suppress(PduError):
+                rows += assembler.result(tick(slot), None)
+    assert [row.slot for row in rows] == [slot for slot in range(3000) if slot != 5]
+
+
+def test_memory_is_bounded_if_an_input_is_missing(name):
+    assembler = SlotRows(0.01, 1e6, with_feedback=False)
+    for slot in range(5000):
+        with contextlib.suppress(PduError):
+            assembler.images(*events(name, slot, lost=True)[0][2])
+    assert len(assembler._known) <= 1024
 
 
 def test_image_sets_are_found_by_name_and_reloaded_for_another_shape(name, tmp_path):

@@ -10,9 +10,8 @@ from gr_semantic.blocks.image_sets import find_images, register_images
 from gr_semantic.blocks.message_block import MessageBlock, guarded
 from gr_semantic.blocks.pdu import PduError, read_pdu, require
 from gr_semantic.errors import UserError
+from gr_semantic.link.feedback import SEQUENCES
 from gr_semantic.link.image_schedule import ImageSchedule
-
-_SEQUENCES = 1 << 16
 
 
 class ImageSource(MessageBlock, gr.basic_block):
@@ -80,6 +79,6 @@ class ImageSource(MessageBlock, gr.basic_block):
     def _run_timer(self):
         number = 0
         while not self._stop_timer.wait(self.period_s):
-            profile = {"slot": number, "sequence": number % _SEQUENCES, "snr_db": self.snr_db, "budget": self.budget}
+            profile = {"slot": number, "sequence": number % SEQUENCES, "snr_db": self.snr_db, "budget": self.budget}
             self._send(profile, number)
             number += 1

@@ -16,7 +16,7 @@ WORK_DONE = -1
 class MessageBlock:
     """Mixin for GNU Radio blocks. Call ``open_ports`` once the gr block is constructed.
 
-    Every block has a ``status`` output: PDUs with meta block, level ("info", "warning" or "error") and text. A
+    Every block has a ``status`` output: PDUs with meta block, level ("warning" or "error") and text. A
     warning says that one message was dropped; an error that the block cannot do its work.
     """
 

@@ -15,6 +15,7 @@ from gr_semantic.modem import Header, Waveform, modulate
 from gr_semantic.modem.peaks import PeakMeter
 
 _IDLE_SLEEP_S = 0.001
+_MOST_AHEAD = 256  # slots for which frames are kept: four times the longest delay of the rate control
 _TAIL_SLOTS = 2  # sent after the last slot: they push its frame through filters and detectors
 _HEADER_FIELDS = {field.name: field.type for field in dataclasses.fields(Header)}
 
@@ -25,8 +26,8 @@ class OfdmTransmitter(MessageBlock, gr.sync_block):
     Input ``symbols``: meta slot (slots only) + the header's fields; vector c32, N*L row-major (data), none
     (feedback). A message with meta kind "end" ends the stream.
     Output: complex64 samples. With ``slot_len > 0``, slot k waits for the message of slot k and holds its frame at
-    its start; a message without a kind is an empty slot. With ``slot_len = 0``, frames are sent as they come, each
-    followed by ``gap_len`` zeros, and zeros while there is none.
+    its start; a message without a kind is an empty slot, and so is one that comes 256 slots too early. With
+    ``slot_len = 0``, frames are sent as they come, each followed by ``gap_len`` zeros, and zeros while there is none.
 
     Args:
         waveform: name or path of a waveform, or a Waveform.
@@ -79,6 +80,8 @@ class OfdmTransmitter(MessageBlock, gr.sync_block):
             raise PduError(f"slot {slot} was sent before or is filled already: dropped its second message")
         self._waiting[slot] = None
         if "kind" in meta:
+            if slot - self._slot >= _MOST_AHEAD:
+                raise PduError(f"frames come faster than slots pass: sent nothing in slot {slot}")
             samples = self._modulate(meta, symbols)
             if len(samples) > self.slot_len:
                 raise PduError(

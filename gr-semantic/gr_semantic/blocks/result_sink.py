@@ -23,7 +23,7 @@ class ResultSink(MessageBlock, gr.basic_block):
     Input ``results``: the decoder's results and ticks. Input ``images``: what was sent. Input ``feedback``
     (``with_feedback``): of the feedback receiver *and* the feedback transmitter. Input ``symbols``: the receiver's
     constellation (optional).
-    Input ``status``: of any block; an error ends the run.
+    Input ``status``: of any block; an error ends the run, and so does one of this block.
     Output ``end``: one message after the last slot or the first error; it ends an OFDM transmitter's stream.
 
     Args:
@@ -116,9 +116,13 @@ class ResultSink(MessageBlock, gr.basic_block):
                     self.on_row(row)
             except Exception as failure:
                 self.report("error", f"the result of slot {row.slot} could not be taken: {failure}")
-                self.end(self.error)
             if self.slots and row.slot == self.slots - 1:
                 self.end(None)
+
+    def report(self, level, text):
+        super().report(level, text)
+        if level == "error":
+            self.end(self.error)
 
     def end(self, error=None):
         """End the run, as the last slot or an error does."""

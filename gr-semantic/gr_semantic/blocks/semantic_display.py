@@ -4,9 +4,10 @@
 import threading
 
 import numpy as np
-import pyqtgraph as pg
 from gnuradio import gr
-from PyQt5 import QtCore, QtGui, QtWidgets
+from PyQt5 import QtCore, QtGui, QtWidgets  # isort: split
+
+import pyqtgraph as pg  # after PyQt5: it takes the Qt that is loaded, or else PyQt6 if that is installed
 
 from gr_semantic.blocks.display_history import DisplayHistory
 from gr_semantic.blocks.message_block import MessageBlock, guarded

@@ -3,14 +3,19 @@
 
 from gr_semantic.blocks.image_sets import find_images
 from gr_semantic.blocks.pdu import PduError, is_tick, require
+from gr_semantic.link.feedback import SEQUENCES
 from gr_semantic.link.frame_log import NAN, FrameRow
 
-_SEQUENCES = 1 << 16
 _PATIENCE_SLOTS = 64
+_MOST_SLOTS = 1024
+_SENT = {"sequence": int, "snr_db": float, "budget": int, "images": str}
+_MEASURED = {"start_sample": int, "frame_len": int, "measured_snr_db": float, "cfo_hz": float, "sro_ppm": float}
 
 
 class SlotRows:
     """Rows come out in the order of slots, each once all that belongs to it is there.
+
+    Of the slots that wait for something at most 1024 are kept: beyond, the oldest is given up and gets no row.
 
     Args:
         slot_s: link time of a slot.
@@ -33,6 +38,8 @@ class SlotRows:
         """An ``images`` message: what was sent."""
         if indices is None:
             raise PduError("the images PDU holds no indices")
+        for key, kind in _SENT.items():
+            require(meta, key, kind)
         return self._add(require(meta, "slot", int), "sent", (meta, indices))
 
     def result(self, meta, predicted) -> list[FrameRow]:
@@ -42,10 +49,12 @@ class SlotRows:
             self._receiver_slot = require(meta, "slot", int) + 1
             return self._add(meta["slot"], "decoded", result)
         sequence = require(meta, "sequence", int)
-        if sequence != self._receiver_slot % _SEQUENCES or self._result is not None:
+        if sequence != self._receiver_slot % SEQUENCES or self._result is not None:
             raise PduError(f"frame {sequence} arrived in slot {self._receiver_slot}, where it does not belong")
         if predicted is None:
             raise PduError("the results PDU holds no predictions")
+        for key, kind in _MEASURED.items():
+            require(meta, key, kind)
         self._result = (meta, predicted)
         return []
 
@@ -61,6 +70,10 @@ class SlotRows:
         if slot < self._next_row:
             return []
         self._known.setdefault(slot, {})[part] = value
+        if len(self._known) > _MOST_SLOTS:
+            oldest = min(self._known)
+            del self._known[oldest]
+            self._next_row = oldest + 1
         rows = []
         while all(part in self._known.get(self._next_row, ()) for part in self._parts):
             rows.append(self._row(self._next_row, self._known.pop(self._next_row)))

@@ -116,6 +116,10 @@ class LoopFlowgraph(gr.top_block):
 
         A run in which no slot is completed for two minutes of wall-clock time ends with an error.
         """
+        # The message about an error may be lost: a block that ends takes the blocks behind it along.
+        error = next((block.error for block in self._watched() if block.error), None)
+        if error is not None:
+            self.sink.end(error)
         if self._state == "running" and time.monotonic() - max(self._started_s, self.sink.progress_s) > _STALL_S:
             self.sink.end(f"no slot was completed for {_STALL_S:.0f} s: the loop is stuck")
         return self.sink.finished.is_set()
