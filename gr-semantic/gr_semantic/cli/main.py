@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command `gr-semantic`: finds the sub-command and turns a user's mistake into one line."""
 
+import os
 import sys
 from importlib import import_module
 from importlib.metadata import version
@@ -8,6 +9,9 @@ from importlib.metadata import version
 import click
 
 from gr_semantic.errors import UserError
+
+# Before numpy is loaded: OpenBLAS's threads spin beside the flowgraph's, on small matrices.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # name: (module:attribute of a click command, line for --help). A module is imported when its command is called,
 # so that --help needs neither torch nor GNU Radio.

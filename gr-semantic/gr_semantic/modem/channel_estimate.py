@@ -17,13 +17,17 @@ _NEGLIGIBLE = 1e-7  # eigenvalues below this share of the power are left out: -7
 
 
 @lru_cache(maxsize=8)
-def modes(wf: Waveform) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvectors (occupied x modes, complex64) and eigenvalues (modes, float32) of the prior covariance."""
+def modes(wf: Waveform) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Eigenvalues (modes, float32) and eigenvectors of the prior covariance, as occupied x modes and as its adjoint.
+
+    Both matrices are complex64 and contiguous.
+    """
     delays = np.arange(-wf.window_backoff, wf.cp_len - wf.window_backoff)  # of the paths, relative to the start found
     steering = np.exp(-2j * np.pi * np.outer(wf.occupied, delays) / wf.fft_len)
     values, vectors = np.linalg.eigh(steering @ steering.conj().T / len(delays))
     keep = values > _NEGLIGIBLE * values[-1]
-    return np.ascontiguousarray(vectors[:, keep], np.complex64), values[keep].astype(np.float32)
+    vectors = np.ascontiguousarray(vectors[:, keep], np.complex64)
+    return values[keep].astype(np.float32), vectors, np.ascontiguousarray(vectors.conj().T)
 
 
 def smooth(wf: Waveform, raw: np.ndarray, noise_var: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -32,15 +36,15 @@ def smooth(wf: Waveform, raw: np.ndarray, noise_var: np.ndarray) -> tuple[np.nda
     raw: frames x occupied, complex64, relative to the start that was found (a path at that start has no phase slope);
     noise_var: frames. Returns complex64 and float32, frames x occupied.
     """
-    vectors, values = modes(wf)
+    values, vectors, adjoint = modes(wf)
     power = np.maximum(np.mean(raw.real**2 + raw.imag**2, axis=1) - noise_var, 1e-3 * noise_var) + 1e-30
     share = (noise_var / power).astype(np.float32)[:, None]
-    amplitudes = _per_frame(raw, vectors.conj()) * (values / (values + share))
-    smoothed = _per_frame(amplitudes, vectors.T)
-    error = _per_frame(values * share / (values + share), (vectors.real**2 + vectors.imag**2).T)
+    amplitudes = _rows_times(raw, adjoint) * (values / (values + share))
+    smoothed = _rows_times(amplitudes, vectors)
+    error = _rows_times(values * share / (values + share), vectors.real**2 + vectors.imag**2)
     return smoothed, error * power.astype(np.float32)[:, None]
 
 
-def _per_frame(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """rows @ matrix as one product a row: a batched product would round differently from batch to batch."""
-    return np.stack([np.ascontiguousarray(row) @ matrix for row in rows])
+def _rows_times(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """rows @ matrix.T, without BLAS: its sums depend on the batch, and its threads spin beside the flowgraph's."""
+    return np.einsum("fk,mk->fm", rows, matrix)

@@ -17,8 +17,8 @@ BULK_CHUNK = 1 << 17  # more frames a batch; beyond, caches no longer hold it
 
 
 def live_chunk(sample_rate_hz: float) -> int:
-    """About 4 ms of samples, a power of two from LIVE_CHUNK to BULK_CHUNK: at any rate the same latency."""
-    return min(max(LIVE_CHUNK, 1 << round(math.log2(sample_rate_hz * LIVE_CHUNK / 1e6))), BULK_CHUNK)
+    """4 to 8 ms of samples, a power of two from LIVE_CHUNK to BULK_CHUNK: at any rate the same latency."""
+    return min(max(LIVE_CHUNK, 1 << math.ceil(math.log2(sample_rate_hz * LIVE_CHUNK / 1e6))), BULK_CHUNK)
 
 
 class StreamReceiver:
