@@ -79,7 +79,7 @@ def load_images(spec, like=None) -> ImageSet:
         if not 0 <= start < stop <= len(images):
             raise CodecError(f"image set {text!r}: the range must lie within 0:{len(images)} and not be empty")
         found = ImageSet(images[start:stop], labels[start:stop], classes, text)
-    elif Path(text).is_dir():
+    elif text and Path(text).is_dir():
         found = _load_folder(Path(text), like)
     else:
         raise CodecError(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from .teachers import open_teacher
 from .training import Log
 
 SECTIONS = ("name", "data", "student")
+OPTIONAL_SECTIONS = ("teacher", "store")
 
 
 def load_experiment(path: Path) -> dict:
@@ -31,18 +33,34 @@ def load_experiment(path: Path) -> dict:
         experiment = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError:
         raise CodecError(f"experiment {path}: not found or unreadable") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CodecError(f"experiment {path}: not valid YAML ({' '.join(str(error).split())})") from None
     if not isinstance(experiment, dict):
         raise CodecError(f"experiment {path}: must be a mapping with {', '.join(SECTIONS)}")
     missing = [section for section in SECTIONS if section not in experiment]
     if missing:
         raise CodecError(f"experiment {path}: section {missing[0]} is missing")
+    unknown = [str(section) for section in experiment if section not in SECTIONS + OPTIONAL_SECTIONS]
+    if unknown:
+        known = ", ".join(SECTIONS + OPTIONAL_SECTIONS)
+        raise CodecError(f"experiment {path}: unknown section {unknown[0]}; known are {known}")
+    if not isinstance(experiment["name"], str):
+        raise CodecError(f"experiment {path}: name is {experiment['name']!r}, expected a text")
     if "teacher" in experiment and len({"name", "training"} & set(experiment["teacher"] or {})) != 1:
         raise CodecError(f"experiment {path}: section teacher needs name (see teachers.py) or training, one of them")
     if ("teacher" in experiment) != ("store" in experiment):
         raise CodecError(f"experiment {path}: sections teacher and store go together (or neither: labels only)")
     return experiment
+
+
+def make_writable(folder: Path) -> None:
+    """Make a folder with its parents. CodecError if that fails, or nothing can be written into it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise CodecError(f"folder {folder}: cannot be written ({error.strerror})") from None
 
 
 def distill(experiment_path: Path, out: Path, work: Path, device: str = "auto") -> dict:
@@ -51,6 +69,8 @@ def distill(experiment_path: Path, out: Path, work: Path, device: str = "auto") 
     work: folder for checkpoints, store and logs. Raises CodecError for a bad file, missing data or a diverging loss.
     """
     experiment = load_experiment(experiment_path)
+    for folder in (Path(work), Path(out)):  # before hours of training
+        make_writable(folder)
     device, work, log = choose_device(device), Path(work), Log(Path(work))
     data = {part: load_images(spec) for part, spec in experiment["data"].items()}
     origin = {"train_data": data["train"].name, "train_sha256": data["train"].content_hash}
@@ -86,6 +106,7 @@ def build_knowledge(experiment_path: Path, work: Path, device: str = "auto") -> 
     experiment = load_experiment(experiment_path)
     if "teacher" not in experiment:
         raise CodecError(f"experiment {experiment_path}: no sections teacher and store, so there is no store to build")
+    make_writable(Path(work))
     parts = ("train", "validation") if "training" in experiment["teacher"] else ("train",)
     with _fields_of(experiment_path):
         data = {part: load_images(experiment["data"][part]) for part in parts}

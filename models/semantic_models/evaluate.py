@@ -43,6 +43,9 @@ def evaluate_codec(
     """
     if images.labels is None:
         raise CodecError(f"evaluation: image set {images.name} has no labels")
+    for level in (*snr_db, report_error_db):
+        if not math.isfinite(level):
+            raise CodecError(f"evaluation: an SNR or its error is {level}, expected a finite number of dB")
     for budget in budgets or ():
         codec.reference_accuracy(0.0, budget)  # refuses an unknown one
     features = features_of(codec.model, images.images)

@@ -8,17 +8,24 @@ import numpy as np
 from ..modem import Header, StreamReceiver, Waveform, detect, modulate
 from ..modem.stream import BULK_CHUNK
 
-_BUDGET = 16
+_BUDGETS = (16, 64)  # a header counts at most 256 images: long frames need more symbols an image
+
+
+def _filling(wf: Waveform, payload_symbols: int) -> tuple[int, int]:
+    """Images in a frame of that many OFDM symbols, and symbols an image."""
+    cells = payload_symbols * wf.data_count
+    budget = next(budget for budget in _BUDGETS if cells // budget <= 256)
+    return cells // budget, budget
 
 
 def dense_frames(wf: Waveform, count: int, payload_symbols: int, gap: int = 0) -> np.ndarray:
     """`count` data frames of Gaussian symbols (complex64) at 20 dB SNR, `gap` samples of noise after each."""
     rng = np.random.default_rng(1)
-    images = payload_symbols * wf.data_count // _BUDGET
+    images, budget = _filling(wf, payload_symbols)
     parts = []
     for sequence in range(count):
-        values = rng.standard_normal((images, 2 * _BUDGET)).view(np.complex128) * np.sqrt(0.5)
-        header = Header("data", sequence=sequence % 65536, budget=_BUDGET, image_count=images)
+        values = rng.standard_normal((images, 2 * budget)).view(np.complex128) * np.sqrt(0.5)
+        header = Header("data", sequence=sequence % 65536, budget=budget, image_count=images)
         parts += [modulate(wf, header, values), np.zeros(gap, np.complex64)]
     samples = np.concatenate(parts)
     noise = rng.standard_normal((len(samples), 2), dtype=np.float32).view(np.complex64)[:, 0]
@@ -41,9 +48,9 @@ def arrays(wf: Waveform, payload_symbols: int = 10, frames: int = 400, repeats: 
     those sent.
     """
     samples = dense_frames(wf, frames, payload_symbols)
-    images = payload_symbols * wf.data_count // _BUDGET
-    values = np.ones((images, _BUDGET), np.complex64)
-    header = Header("data", budget=_BUDGET, image_count=images)
+    images, budget = _filling(wf, payload_symbols)
+    values = np.ones((images, budget), np.complex64)
+    header = Header("data", budget=budget, image_count=images)
     found = 0
 
     def full_receiver():

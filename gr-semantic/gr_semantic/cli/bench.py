@@ -2,10 +2,13 @@
 """`gr-semantic bench`: throughput, as ratios measured in one run."""
 
 import json
+import math
 
 import click
 from rich.console import Console
 from rich.table import Table
+
+from ..errors import UserError
 
 
 @click.group()
@@ -17,8 +20,16 @@ def bench() -> None:
 
 
 @bench.command()
-@click.option("--payload-symbols", default=10, show_default=True, help="OFDM payload symbols of a frame.")
-@click.option("--seconds", default=4.0, show_default=True, help="Length of each flowgraph run.")
+@click.option(
+    "--payload-symbols",
+    type=click.IntRange(1, 80),
+    default=10,
+    show_default=True,
+    help="OFDM payload symbols of a frame.",
+)
+@click.option(
+    "--seconds", type=click.FloatRange(0.1, 3600), default=4.0, show_default=True, help="Length of each flowgraph run."
+)
 @click.option("--no-flowgraph", is_flag=True, help="Leave the GNU Radio receiver block out.")
 @click.option("--json", "as_json", is_flag=True, help="Results as JSON on stdout.")
 def modem(payload_symbols: int, seconds: float, no_flowgraph: bool, as_json: bool) -> None:
@@ -29,6 +40,8 @@ def modem(payload_symbols: int, seconds: float, no_flowgraph: bool, as_json: boo
       gr-semantic bench modem
       gr-semantic bench modem --payload-symbols 80 --no-flowgraph
     """
+    if not math.isfinite(seconds):  # a range lets NaN pass
+        raise UserError(f"--seconds is {seconds}, expected 0.1 to 3600")
     from ..bench import modem as measure
     from ..modem import Waveform
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """``gr-semantic channel``: a recording through the simulated medium."""
 
+import math
 import typing
 
 import click
@@ -68,11 +69,19 @@ def channel(source, output, seed, config, sample_rate, **options):
         fields["fading"] = "doppler"
     settings = ChannelConfig.from_dict(fields)
     with Recording(source) as recording:
-        rate_hz = sample_rate or recording.sample_rate_hz
-        if rate_hz is None:
-            raise UserError(f"{recording.name}: names no core:sample_rate: give --sample-rate")
+        rate_hz = sample_rate_of(recording, sample_rate)
         done = write_through_channel(recording, settings, seed, output, rate_hz)
     warn_of_non_finite(done["non_finite"])
+
+
+def sample_rate_of(recording, given: float | None) -> float:
+    """Sample rate in Hz: the option's, else the recording's. UserError if there is neither, or it is not above 0."""
+    rate_hz = recording.sample_rate_hz if given is None else given
+    if rate_hz is None:
+        raise UserError(f"{recording.name}: names no core:sample_rate: give --sample-rate")
+    if not 0 < rate_hz < math.inf:
+        raise UserError(f"--sample-rate is {rate_hz:g}, expected a number above 0")
+    return rate_hz
 
 
 def warn_of_non_finite(count: int) -> None:

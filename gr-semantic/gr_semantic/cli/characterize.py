@@ -39,7 +39,8 @@ def characterize(waveform, output, frames, noise_samples, quick, jobs, only):
     wf = Waveform.load(waveform)
     effort = Effort(frames or (40 if quick else 1000), noise_samples or (2_000_000 if quick else 10**9), quick)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    stderr = Console(stderr=True)
+    with Progress(*columns, console=stderr, disable=not stderr.is_terminal) as progress:
         task = progress.add_task(wf.name)
 
         def tell(name, done, total):

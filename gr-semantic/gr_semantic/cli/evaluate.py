@@ -20,7 +20,7 @@ CHANNELS = ("awgn", "rayleigh", "rician", "selective")
 @click.option("--stored", is_flag=True, help="Take the accuracies from codec.toml instead of measuring them.")
 @click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="Write a PNG of accuracies and limits.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda.")
-@click.option("--seed", default=1, show_default=True, help="Seed of the noise.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=1, show_default=True, help="Seed of the noise.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else there.")
 def evaluate(codec, images, channels, snr_db, budgets, report_error_db, limit, stored, figure, device, seed, as_json):
     """Measure CODEC (a name in models/zoo, or a folder) without the radio.
@@ -38,6 +38,7 @@ def evaluate(codec, images, channels, snr_db, budgets, report_error_db, limit, s
     from gr_semantic.paths import codec_folder
     from semantic_models import SemanticCodec, load_images
     from semantic_models.codec_folder import read_codec, write_bytes
+    from semantic_models.distill import make_writable
     from semantic_models.evaluate import TABLE_SNR_DB, evaluate_codec, stored_result
     from semantic_models.figure import accuracy_figure
     from semantic_models.latency import batch_agreement, measure_latency
@@ -45,6 +46,8 @@ def evaluate(codec, images, channels, snr_db, budgets, report_error_db, limit, s
 
     if stored and (images or channels or snr_db or budgets or report_error_db):
         raise UserError("--stored shows the table in codec.toml: leave out the options that say what to measure")
+    if figure:
+        make_writable(figure.parent)
     folder = codec_folder(codec)
     config = read_codec(folder)[0]
     loaded = SemanticCodec.load(folder, device)

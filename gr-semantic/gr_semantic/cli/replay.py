@@ -8,8 +8,6 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from ..errors import UserError
-
 _FRAMES_SHOWN = 10
 
 
@@ -29,12 +27,10 @@ def replay(source, as_json, waveform, codec, sample_rate):
     from ..recording.replay_recording import codec_of, waveform_of
     from ..recording.replay_recording import replay as run
     from ..recording.sigmf_file import Recording
-    from .channel import warn_of_non_finite
+    from .channel import sample_rate_of, warn_of_non_finite
 
     with Recording(source) as recording:
-        rate_hz = sample_rate or recording.sample_rate_hz
-        if rate_hz is None:
-            raise UserError(f"{recording.name}: names no core:sample_rate: give --sample-rate")
+        rate_hz = sample_rate_of(recording, sample_rate)
         result = run(recording, waveform_of(recording, waveform), rate_hz, codec_of(recording, codec))
     warn_of_non_finite(result.non_finite)
     if as_json:

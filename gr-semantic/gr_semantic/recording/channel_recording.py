@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from ..channel import ChannelConfig
+from ..errors import UserError
 from .sigmf_file import Recording, RecordingWriter, field
 
 _SETTLE = 64  # zeros beyond the channel's own delay that bring the end of the last frame out
@@ -21,6 +22,9 @@ def write_through_channel(
     Raises:
         UserError: a setting that does not fit the sample rate, or a file that cannot be written.
     """
+    earlier = source.own.get("channels", [])
+    if not isinstance(earlier, list):
+        raise UserError(f"{source.name}: gr_semantic:channels is {earlier!r}, expected a list")
     channel = config.build(sample_rate_hz, seed)
     delay = channel.latency_samples + config.delay_samples
     stretch = 1 + config.sro_ppm * 1e-6
@@ -40,7 +44,7 @@ def write_through_channel(
             writer.write(channel.process(samples))
         writer.write(channel.process(np.zeros(math.ceil(delay) + _SETTLE, np.complex64)))
         applied = {"config": config.to_dict(), "seed": seed, "latency_samples": channel.latency_samples}
-        own = {**source.own, "channels": [*source.own.get("channels", []), applied]}
+        own = {**source.own, "channels": [*earlier, applied]}
         captures = source.metadata["captures"]
         writer.finish(
             sample_rate_hz,

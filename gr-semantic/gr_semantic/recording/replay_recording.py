@@ -86,6 +86,8 @@ def codec_of(recording: Recording, name: str | None = None, device: str = "auto"
     chosen = name if name is not None else recording.own.get("codec")
     if chosen is None:
         return None
+    if not isinstance(chosen, str):
+        raise UserError(f"{recording.name}: gr_semantic:codec is {chosen!r}, expected a name: give --codec")
     from semantic_models import SemanticCodec
 
     from ..paths import codec_folder
