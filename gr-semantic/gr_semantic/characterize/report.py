@@ -2,8 +2,6 @@
 """The table of bars and measured numbers as Markdown and JSON, and the plots."""
 
 import json
-import os
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from matplotlib.figure import Figure
 from ..modem import Waveform
 from ..paths import ROOT
 from ..recording.run_folder import git_commit, versions
+from ..replacing import replacing
 from .registry import Effort, Point, Verdict, measurements
 
 _MARKS = {True: "yes", False: "**NO**", None: "-"}
@@ -31,7 +30,7 @@ def write_report(wf: Waveform, folder: Path, effort: Effort, results: dict[str, 
         measurement = measurements([name])[name]
         if measurement.plot and points:
             pictures.append((f"{wf.name}-{name}.png", measurement.title))
-            with _replacing(folder / pictures[-1][0]) as part:
+            with replacing(folder / pictures[-1][0]) as part:
                 _draw(measurement, points, wf, part)
     content = {
         "waveform": wf.name,
@@ -45,9 +44,9 @@ def write_report(wf: Waveform, folder: Path, effort: Effort, results: dict[str, 
             for name, points in results.items()
         },
     }
-    with _replacing(folder / f"{wf.name}.json") as part:
+    with replacing(folder / f"{wf.name}.json") as part:
         part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    with _replacing(folder / f"{wf.name}.md") as part:
+    with replacing(folder / f"{wf.name}.md") as part:
         part.write_text(_markdown(wf, effort, lines, pictures), encoding="utf-8")
     return lines
 
@@ -73,13 +72,3 @@ def _draw(measurement, points, wf, path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=9)
     figure.savefig(path, format="png", dpi=110)
-
-
-@contextmanager
-def _replacing(path: Path):
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

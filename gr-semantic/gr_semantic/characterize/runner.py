@@ -4,7 +4,6 @@
 import hashlib
 import json
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..modem import Waveform
+from ..replacing import replacing
 from .registry import Effort, Point, measurement_names, measurements
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -100,11 +100,9 @@ def _load(path: Path) -> dict | None:
 
 
 def _save(path: Path, settings: dict, result: dict) -> None:
-    part = path.with_name(f".{path.name}.part")
+    text = json.dumps({"settings": settings, "result": result}, allow_nan=False) + "\n"
     try:
-        part.write_text(json.dumps({"settings": settings, "result": result}, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(part, path)
+        with replacing(path) as part:
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        part.unlink(missing_ok=True)

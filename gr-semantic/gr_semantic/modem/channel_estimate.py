@@ -17,7 +17,7 @@ _NEGLIGIBLE = 1e-7  # eigenvalues below this share of the power are left out: -7
 
 
 @lru_cache(maxsize=8)
-def modes(wf: Waveform) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _modes(wf: Waveform) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Eigenvalues (modes, float32) and eigenvectors of the prior covariance, as occupied x modes and as its adjoint.
 
     Both matrices are complex64 and contiguous.
@@ -36,7 +36,7 @@ def smooth(wf: Waveform, raw: np.ndarray, noise_var: np.ndarray) -> tuple[np.nda
     raw: frames x occupied, complex64, relative to the start that was found (a path at that start has no phase slope);
     noise_var: frames. Returns complex64 and float32, frames x occupied.
     """
-    values, vectors, adjoint = modes(wf)
+    values, vectors, adjoint = _modes(wf)
     power = np.maximum(np.mean(raw.real**2 + raw.imag**2, axis=1) - noise_var, 1e-3 * noise_var) + 1e-30
     share = (noise_var / power).astype(np.float32)[:, None]
     amplitudes = _rows_times(raw, adjoint) * (values / (values + share))

@@ -18,7 +18,7 @@ _BODY = {
     "feedback": (("snr_code", 8), ("acked_sequence", 16), ("received", 8), ("lost", 8)),
 }
 INFO_BITS = 72
-SNR_MIN_DB, SNR_MAX_DB, SNR_STEP_DB = -16.0, 47.75, 0.25
+SNR_MIN_DB, SNR_STEP_DB = -16.0, 0.25
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gr_semantic.errors import UserError
 from gr_semantic.paths import ROOT
+from gr_semantic.replacing import replacing
 
 MANIFEST, FRAMES, SUMMARY, PAGE = "manifest.json", "frames.csv", "summary.json", "index.html"
 _FORMAT = "gr-semantic run 1"
@@ -54,13 +55,8 @@ class RunFolder:
     @contextmanager
     def replacing(self, name: str):
         """Gives a temporary path; what was written there becomes file ``name`` at the end, unless something failed."""
-        part = self.path / f".{name}.part"
-        with self._naming_errors():
-            try:
-                yield part
-                os.replace(part, self.path / name)
-            finally:
-                part.unlink(missing_ok=True)
+        with self._naming_errors(), replacing(self.path / name) as part:
+            yield part
 
     def _clear(self, names):
         manifest = self.path / MANIFEST

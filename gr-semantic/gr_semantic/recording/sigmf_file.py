@@ -24,6 +24,7 @@ import sigmf
 from sigmf.sigmffile import dtype_info
 
 from ..errors import UserError
+from ..replacing import replacing
 
 NAMESPACE = "gr_semantic"  # of our own fields
 META, DATA, ARCHIVE, STREAM = ".sigmf-meta", ".sigmf-data", ".sigmf", "-"
@@ -244,12 +245,12 @@ class RecordingWriter:
                 self._write_archive(sys.stdout.buffer, "stream", text)
                 sys.stdout.buffer.flush()
             elif self._path.suffix == ARCHIVE:
-                with _replacing(self._path) as part, open(part, "wb") as file:
+                with replacing(self._path) as part, open(part, "wb") as file:
                     self._write_archive(file, self._path.stem, text)
             else:
                 os.chmod(self._file.name, 0o666 & ~_umask())
                 os.replace(self._file.name, self._path.with_suffix(DATA))
-                with _replacing(self._path) as part:
+                with replacing(self._path) as part:
                     part.write_bytes(text)
 
     def _write_archive(self, file, stem: str, text: bytes) -> None:
@@ -276,17 +277,6 @@ def own_fields(part: dict) -> dict:
     """Our own fields of a part of SigMF metadata, without the namespace."""
     prefix = f"{NAMESPACE}:"
     return {key.removeprefix(prefix): value for key, value in part.items() if key.startswith(prefix)}
-
-
-@contextlib.contextmanager
-def _replacing(path: Path):
-    """Gives a temporary path beside `path`, which it then replaces, unless something failed."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _umask() -> int:
