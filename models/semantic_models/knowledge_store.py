@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import torch
 from .augmentation import Augmentation, view_seeds
 from .data import ImageSet
 from .errors import CodecError
+from .processes import process_rank
 from .teacher import teacher_logits
 from .training import progress
 
@@ -50,7 +52,8 @@ def build_store(
 
     View 0 is the plain image, the others are augmented. kept: how many of the largest probabilities a record keeps.
     bfloat16: ask the teacher in reduced precision. teacher_name: what open_teacher takes, for verify_store.
-    A killed build goes on after its last whole block of BLOCK records. report(view, views) is called after each view.
+    A killed build goes on with the blocks of BLOCK records that are not whole yet, by any number of processes: started
+    by torchrun, each takes every n-th block. report(view, views) is called when this process is done with a view.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,23 +78,30 @@ def build_store(
     }
     part = path.with_name(path.name + ".part")
     samples = len(images)
+    rank, processes = process_rank()
     blocks = [(view, start) for view in range(views) for start in range(0, samples, BLOCK)]
-    done = _blocks_done(part, header, dtype.itemsize, samples)
-    with open(part, "r+b" if done else "wb") as file:
-        file.write(_header_bytes(header))
-        whole = sum(min(BLOCK, samples - start) for _, start in blocks[:done])
-        file.truncate(HEADER_BYTES + whole * dtype.itemsize)
-        file.seek(0, os.SEEK_END)
-        for view, start in progress(blocks[done:], "store"):
-            chosen = np.arange(start, min(start + BLOCK, samples))
-            file.write(_records(teacher, images, view, chosen, dtype, augmentation, seed, bfloat16).tobytes())
-            file.flush()
-            if report and chosen[-1] == samples - 1:
-                report(view + 1, views)
-        checksum = _checksum(part)
-        file.seek(0)
-        file.write(_header_bytes(header | {"records_sha256": checksum}))
-    os.replace(part, path)
+    if rank == 0 and not _goes_on(part, header, dtype, samples):
+        _begin(part, header, dtype, samples)
+    while rank and not _goes_on(part, header, dtype, samples) and not path.exists():
+        time.sleep(0.2)
+    if path.exists():  # the others were done before this process began
+        return
+    records = np.memmap(part, dtype, "r+", HEADER_BYTES, (views, samples))
+    mine = [(view, start) for view, start in blocks[rank::processes] if not _whole(records, view, start)]
+    for number, (view, start) in enumerate(progress(mine, "store") if rank == 0 else mine):
+        chosen = np.arange(start, min(start + BLOCK, samples))
+        records[view, chosen] = _records(teacher, images, view, chosen, dtype, augmentation, seed, bfloat16)
+        records.flush()
+        if report and (number + 1 == len(mine) or mine[number + 1][0] != view):
+            report(view + 1, views)
+    if rank == 0:
+        while not all(_whole(records, view, start) for view, start in blocks):
+            time.sleep(0.2)
+        with open(part, "r+b") as file:
+            file.write(_header_bytes(header | {"records_sha256": _checksum(part)}))
+        os.replace(part, path)
+    while not path.exists():
+        time.sleep(0.2)
 
 
 def verify_store(store: KnowledgeStore, teacher, images: ImageSet, records: int = 500, seed: int = 0) -> dict:
@@ -217,15 +227,29 @@ def _records(
     return records
 
 
-def _blocks_done(part: Path, header: dict, record_bytes: int, samples: int) -> int:
-    """How many whole blocks an unfinished file of the same build already has."""
+def _goes_on(part: Path, header: dict, dtype: np.dtype, samples: int) -> bool:
+    """Whether there is an unfinished file of the same build."""
     try:
-        if _read_header(part) != header:
-            return 0
+        return (
+            _read_header(part) == header
+            and part.stat().st_size == HEADER_BYTES + header["views"] * samples * dtype.itemsize
+        )
     except (OSError, CodecError):
-        return 0
-    views, rest = divmod((part.stat().st_size - HEADER_BYTES) // record_bytes, samples)
-    return views * -(-samples // BLOCK) + rest // BLOCK
+        return False
+
+
+def _begin(part: Path, header: dict, dtype: np.dtype, samples: int) -> None:
+    """An unfinished file without records. The other processes find it whole or not at all."""
+    empty = part.with_name(part.name + ".empty")
+    with open(empty, "wb") as file:
+        file.write(_header_bytes(header))
+        file.truncate(HEADER_BYTES + header["views"] * samples * dtype.itemsize)
+    os.replace(empty, part)
+
+
+def _whole(records: np.ndarray, view: int, start: int) -> bool:
+    """Whether a block was written: the largest probability of a record is never 0."""
+    return bool((records["probability"][view, start : start + BLOCK, 0] > 0).all())
 
 
 def _header_bytes(header: dict) -> bytes:

@@ -3,6 +3,8 @@
 
 import hashlib
 import json
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -95,12 +97,37 @@ def test_killed_build_goes_on_within_a_view(tmp_path, monkeypatch):
     whole = build(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         build(tmp_path / "store", SpyTeacher(calls=4))
-    with open(tmp_path / "store.part", "ab") as file:
-        file.write(b"half")
+    part = np.memmap(tmp_path / "store.part", record_dtype(KEPT, 10), "r+", HEADER_BYTES, (VIEWS, 60))
+    part[1, 25:40] = part[0, :15]  # half a block
+    part.flush()
     reports = []
     rest = build(tmp_path / "store", report=lambda view, views: reports.append((view, views)))
     assert (len(whole.seen), len(rest.seen)) == (3 * VIEWS, 3 * VIEWS - 4)
     assert reports == [(2, VIEWS), (3, VIEWS)]
+    assert (tmp_path / "store").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_several_processes_write_one_store(tmp_path, monkeypatch, first):
+    """Whichever begins, each asks the teacher about its own blocks, and the file is the one that one process writes."""
+    monkeypatch.setattr(knowledge_store, "BLOCK", 25)
+    whole = build(tmp_path / "whole")
+    teachers = [SpyTeacher(), SpyTeacher()]
+
+    def work(rank):
+        ranks.rank = rank
+        build(tmp_path / "store", teachers[rank])
+
+    ranks = threading.local()
+    monkeypatch.setattr(knowledge_store, "process_rank", lambda: (getattr(ranks, "rank", 0), 2))
+    threads = [threading.Thread(target=work, args=(rank,), daemon=True) for rank in (first, 1 - first)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.3)
+    for thread in threads:
+        thread.join(60)
+    assert len(teachers[0].seen) + len(teachers[1].seen) == len(whole.seen) == 3 * VIEWS
+    assert min(len(teacher.seen) for teacher in teachers) >= 4
     assert (tmp_path / "store").read_bytes() == (tmp_path / "whole").read_bytes()
 
 
