@@ -31,6 +31,38 @@ class ChannelAdaptive(nn.Module):
         return weights * features
 
 
+class SnrGate(nn.Module):
+    """Weights that depend on the SNR alone, each one growing with it: a symbol that the SNR does not pay for is shut.
+
+    The dynamic gate of Shao, Mao, Zhang (arXiv 2102.04170), here with logistic steps: weight_i = tanh(sum over the
+    levels below s of the squares of learnt numbers).
+    """
+
+    def __init__(self, symbols: int, hidden: int):
+        super().__init__()
+        self.register_buffer("levels_db", torch.linspace(SNR_LOW_DB, SNR_HIGH_DB, hidden), persistent=False)
+        self.steps = nn.Parameter(torch.full((hidden, 2 * symbols), hidden**-0.5))
+
+    def forward(self, features: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
+        """See ChannelAdaptive."""
+        passed = torch.sigmoid((snr_db[:, None] - self.levels_db) / 2)
+        return torch.tanh(passed @ self.steps.square()) * torch.tanh(features)
+
+
+class NoAdaptation(nn.Module):
+    """X = X0, whatever the SNR."""
+
+    def __init__(self, symbols: int, hidden: int):
+        super().__init__()
+
+    def forward(self, features: torch.Tensor, snr_db: torch.Tensor) -> torch.Tensor:
+        """See ChannelAdaptive."""
+        return features
+
+
+ADAPTATIONS = {"phi": ChannelAdaptive, "gate": SnrGate, "none": NoAdaptation}
+
+
 def send_prefix(features: torch.Tensor, budget: int) -> torch.Tensor:
     """features: N x 2 symbols (real parts, then imaginary). Returns complex N x budget, unit mean power a row."""
     real, imaginary = features.chunk(2, 1)

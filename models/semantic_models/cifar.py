@@ -9,7 +9,7 @@ Pixels are red, green and blue planes, 32 x 32, row by row.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,8 @@ class _Layout:
     folder: str
     files: dict[str, tuple[str, ...]]
     records: dict[str, int]  # in each file
-    label_bytes: int  # the last one is the label
+    label_bytes: int
+    label: int  # which of them counts
     names: str
     classes: int
 
@@ -35,6 +36,7 @@ _LAYOUTS = {
         {"train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "test": ("test_batch.bin",)},
         {"train": 10_000, "test": 10_000},
         1,
+        0,
         "batches.meta.txt",
         10,
     ),
@@ -43,16 +45,19 @@ _LAYOUTS = {
         {"train": ("train.bin",), "test": ("test.bin",)},
         {"train": 50_000, "test": 10_000},
         2,
+        1,
         "fine_label_names.txt",
         100,
     ),
 }
+_LAYOUTS["cifar100-coarse"] = replace(_LAYOUTS["cifar100"], label=0, names="coarse_label_names.txt", classes=20)
 
 
 def load_cifar(name: str, part: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """name: "cifar10" or "cifar100"; part: "train" or "test"; read from the folder that GR_SEMANTIC_DATA names.
+    """name: "cifar10", "cifar100" or "cifar100-coarse"; part: "train" or "test"; read from GR_SEMANTIC_DATA's folder.
 
-    Returns images (uint8, N x 3 x 32 x 32), labels (int64, N) and class names (fine ones for CIFAR-100).
+    Returns images (uint8, N x 3 x 32 x 32), labels (int64, N) and class names (for CIFAR-100
+    the 100 fine ones, for cifar100-coarse the 20 others).
     Raises CodecError if a file is missing, has a wrong size, or holds a label out of range.
     """
     layout = _LAYOUTS[name]
@@ -65,7 +70,7 @@ def load_cifar(name: str, part: str) -> tuple[np.ndarray, np.ndarray, tuple[str,
             f"GR_SEMANTIC_DATA to the folder that holds {layout.folder}/"
         )
     raw = np.concatenate([_read(folder / file, layout, layout.records[part]) for file in layout.files[part]])
-    labels = raw[:, layout.label_bytes - 1].astype(np.int64)
+    labels = raw[:, layout.label].astype(np.int64)
     if labels.max() >= layout.classes:
         raise CodecError(f"image set {name}: label {labels.max()} in {folder}; labels lie within 0:{layout.classes}")
     return raw[:, layout.label_bytes :].reshape(-1, *SHAPE), labels, _names(folder / layout.names, layout.classes)

@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .codec_folder import CodecConfig, read_codec
 from .device import choose_device
 from .errors import CodecError
+from .inference_form import for_inference
 from .student import Student
 
-CHUNK_SIZES = (4, 16, 64)  # used where they all give the same bits, see _stable_sizes
+CHUNK_SIZES = (1, 4, 16, 64)  # those are used that give the same bits as SAFE_SIZE, see _stable_sizes
+SAFE_SIZE = 4
 
 
 class SemanticCodec:
@@ -26,7 +26,7 @@ class SemanticCodec:
     def __init__(self, config: CodecConfig, model: Student, model_id: str, device: torch.device):
         self._config = config
         self._device = device
-        self.model = _fold_batch_norm(model.eval().requires_grad_(False)).to(device, memory_format=torch.channels_last)
+        self.model = for_inference(model, device)
         self.name = config.name
         self.budgets: tuple[int, ...] = config.budgets
         self.classes: tuple[str, ...] = config.classes
@@ -34,10 +34,10 @@ class SemanticCodec:
         self.snr_range_db: tuple[float, float] = config.snr_range_db
         self.clean_accuracy: float = config.clean_accuracy
         self.margin: float = config.margin
+        self.embedding: int = model.embedding
         self.model_id: str = model_id
         self.model_id16: int = int(model_id[:4], 16)
-        self._sizes = CHUNK_SIZES[:1]
-        self._sizes = self._stable_sizes()
+        self._image_sizes, self._row_sizes = self._stable_sizes()
 
     @classmethod
     def load(cls, folder, device: str = "auto") -> SemanticCodec:
@@ -74,7 +74,8 @@ class SemanticCodec:
         self._check_budget(budget)
         levels = np.broadcast_to(np.clip(snr, *self.snr_range_db), (len(pixels),)).astype(np.float32)
         levels = torch.from_numpy(levels.copy())
-        symbols = self._in_chunks(lambda x, s: self.model.encode(_unit(x), s, budget), pixels, levels)
+        pooled = self._in_chunks(self._image_sizes, self._pooled, pixels)
+        symbols = self._in_chunks(self._row_sizes, lambda p, s: self._send(p, s, budget), pooled, levels)
         return _like(symbols, images)
 
     def decode(self, symbols, noise_var):
@@ -84,6 +85,21 @@ class SemanticCodec:
         variance of each symbol relative to unit symbol power, >= 0. Returns float32 logits, N x classes.
         Raises CodecError for NaN or infinite values, a wrong shape or an unknown L.
         """
+        logits = self._in_chunks(self._row_sizes, self.model.decode, *self._received(symbols, noise_var))
+        return _like(logits, symbols)
+
+    def rebuild_embedding(self, symbols, noise_var):
+        """What decode takes -> the teacher's embedding of the image as the receiver rebuilds it.
+
+        Returns float32, N x embedding, rows of unit length. Raises CodecError as decode does, and if the codec was
+        trained without embeddings (`embedding` is 0).
+        """
+        if not self.embedding:
+            raise CodecError(f"codec {self.name} rebuilds no embedding: it was trained without")
+        rebuilt = self._in_chunks(self._row_sizes, self.model.rebuild, *self._received(symbols, noise_var))
+        return _like(rebuilt, symbols)
+
+    def _received(self, symbols, noise_var) -> tuple[torch.Tensor, torch.Tensor]:
         received = _tensor(symbols)
         if received.ndim != 2 or not received.is_complex():
             raise CodecError(f"decode: symbols must be complex, N x L, not {received.dtype} {tuple(received.shape)}")
@@ -97,8 +113,7 @@ class SemanticCodec:
             raise CodecError("decode: symbols hold NaN or infinite values")
         if not bool((torch.isfinite(noise) & (noise >= 0)).all()):
             raise CodecError("decode: noise_var holds NaN, infinite or negative values")
-        logits = self._in_chunks(self.model.decode, received, noise)
-        return _like(logits, symbols)
+        return received, noise
 
     def choose_budget(self, snr_db: float, margin: float | None = None) -> int:
         """The smallest budget whose measured accuracy at this SNR is within `margin` (a share of 1) of the best."""
@@ -127,15 +142,21 @@ class SemanticCodec:
             raise CodecError(f"encode: images must be uint8, N x {wanted}, not {pixels.dtype} {tuple(pixels.shape)}")
         return pixels
 
+    def _pooled(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.model.encoder.pooled(_unit(pixels))
+
+    def _send(self, pooled: torch.Tensor, snr_db: torch.Tensor, budget: int) -> torch.Tensor:
+        return self.model.send(self.model.encoder.code(pooled), snr_db, budget)
+
     @torch.inference_mode()
-    def _in_chunks(self, function, *inputs: torch.Tensor) -> torch.Tensor:
+    def _in_chunks(self, sizes: tuple[int, ...], function, *inputs: torch.Tensor) -> torch.Tensor:
         """Apply function to chunks of fixed sizes: torch picks its kernels, and with them the rounding, by shape."""
         parts, start, count = [], 0, len(inputs[0])
         if count == 0:  # no rows, but of the right type and width
             return function(*(value.new_zeros(1, *value.shape[1:]).to(self._device) for value in inputs))[:0]
         while start < count:
             left = count - start
-            size = max((size for size in self._sizes if size <= left), default=self._sizes[0])
+            size = max((size for size in sizes if size <= left), default=sizes[0])
             rows = torch.arange(start, start + size).clamp_(max=count - 1)  # a short rest is filled with its last row
             chunk = [value[rows.to(value.device)].to(self._device) for value in inputs]
             parts.append(function(*chunk)[: min(size, left)])
@@ -143,45 +164,40 @@ class SemanticCodec:
         return torch.cat(parts)
 
     @torch.inference_mode()
-    def _stable_sizes(self) -> tuple[int, ...]:
-        """The chunk sizes, out of CHUNK_SIZES, that give every row the same bits as every other: checked on this
-        machine with copies of random images. If even the smallest fails, images are taken one by one."""
-        draw = torch.Generator().manual_seed(0)
+    def _stable_sizes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The chunk sizes for images (the convolutions) and for rows (what follows them, and the decoder).
 
-        def run(size: int) -> list[torch.Tensor]:
-            results = []
-            for pixels, snr_db, symbols, noise in trials:
-                copies = [value.expand(size, *value.shape).contiguous() for value in (pixels, snr_db, symbols, noise)]
-                features = self.model.encoder(_unit(copies[0]))
-                results += [self.model.send(features, copies[1], budget) for budget in self.budgets]
-                results.append(self.model.decode(copies[2], copies[3]))
-            return results
+        Those out of CHUNK_SIZES that give every row the same bits as every other: checked on this machine with copies
+        of random inputs. If even SAFE_SIZE fails, images are taken one by one.
+        """
+        draw, longest = torch.Generator().manual_seed(0), max(self.budgets)
+        images, rows = [], []
+        for _ in range(3):
+            images.append(torch.randint(0, 256, self.image_shape, generator=draw, dtype=torch.uint8).to(self._device))
+            snr_db = (30 * torch.rand((), generator=draw) - 6).to(self._device)
+            symbols = torch.randn(longest, generator=draw, dtype=torch.complex64).to(self._device)
+            noise_var = torch.rand(longest, generator=draw).to(self._device)
+            rows.append((self._pooled(images[-1][None])[0], snr_db, symbols, noise_var))
 
-        longest = max(self.budgets)
-        trials = [
-            (
-                torch.randint(0, 256, self.image_shape, generator=draw, dtype=torch.uint8).to(self._device),
-                (30 * torch.rand((), generator=draw) - 6).to(self._device),
-                torch.randn(longest, generator=draw, dtype=torch.complex64).to(self._device),
-                torch.rand(longest, generator=draw).to(self._device),
+        def rest(pooled, snr_db, symbols, noise_var):
+            sent = [self._send(pooled, snr_db, budget) for budget in self.budgets]
+            rebuilt = [self.model.rebuild(symbols, noise_var)] if self.embedding else []
+            return [*sent, self.model.decode(symbols, noise_var), *rebuilt]
+
+        def stable(function, trials):
+            def run(size):
+                copies = [[value.expand(size, *value.shape).contiguous() for value in trial] for trial in trials]
+                return [result for inputs in copies for result in function(*inputs)]
+
+            reference = [result[:1] for result in run(SAFE_SIZE)]
+            good = tuple(
+                size
+                for size in CHUNK_SIZES
+                if all(torch.equal(a, first.expand_as(a)) for a, first in zip(run(size), reference, strict=True))
             )
-            for _ in range(3)
-        ]
-        reference = [rows[:1] for rows in run(CHUNK_SIZES[0])]
-        good = tuple(
-            size
-            for size in CHUNK_SIZES
-            if all(torch.equal(rows, first.expand_as(rows)) for rows, first in zip(run(size), reference, strict=True))
-        )
-        return good if CHUNK_SIZES[0] in good else (1,)
+            return good if SAFE_SIZE in good else (1,)
 
-
-def _fold_batch_norm(model: nn.Module) -> nn.Module:
-    """Fold every batch norm into the convolution before it: the same function with fewer operations."""
-    for block in model.modules():
-        if isinstance(block, nn.Sequential) and len(block) > 1 and isinstance(block[1], nn.BatchNorm2d):
-            block[0], block[1] = fuse_conv_bn_eval(block[0], block[1]), nn.Identity()
-    return model
+        return stable(lambda pixels: [self._pooled(pixels)], [(image,) for image in images]), stable(rest, rows)
 
 
 def _unit(pixels: torch.Tensor) -> torch.Tensor:

@@ -16,17 +16,20 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
+from .deepjscc import DeepJSCC
 from .errors import CodecError
 from .student import Student
 
 FORMAT = 1
+NETWORKS = {"student": Student, "deepjscc": DeepJSCC}
 
 
 @dataclass(frozen=True)
 class CodecConfig:
     """What codec.toml says.
 
-    model: Student's arguments (image_shape, classes and symbols are filled in from the other fields).
+    model: the network's kind (one of NETWORKS; none: student) and its arguments (image_shape, classes and symbols are
+    filled in from the other fields).
     snr_db and accuracy: the measured table on AWGN; accuracy[budget][k] belongs to snr_db[k]; shares of 1.
     margin: how much accuracy the rate policy gives up for fewer symbols. origin: hashes and figures for people.
     """
@@ -44,9 +47,13 @@ class CodecConfig:
     accuracy: dict[int, tuple[float, ...]]
     origin: dict = field(default_factory=dict)
 
-    def build(self) -> Student:
-        """A student of this shape with fresh weights."""
-        return Student(self.image_shape, len(self.classes), max(self.budgets), **self.model)
+    def build(self) -> Student | DeepJSCC:
+        """A network of this shape with fresh weights; model.kind says which (none: a student)."""
+        model = dict(self.model)
+        kind = model.pop("kind", "student")
+        if kind not in NETWORKS:
+            raise ValueError(f"model.kind is {kind!r}, known are {', '.join(NETWORKS)}")
+        return NETWORKS[kind](self.image_shape, len(self.classes), max(self.budgets), **model)
 
 
 def save_codec(folder: Path, config: CodecConfig, model: Student) -> None:
@@ -153,7 +160,7 @@ def _config(path: Path, document: dict) -> CodecConfig:
         "budgets": len(config.budgets) > 0
         and min(config.budgets) > 0
         and list(config.budgets) == sorted(set(config.budgets)),
-        "snr_range_db": len(config.snr_range_db) == 2 and config.snr_range_db[0] < config.snr_range_db[1],
+        "snr_range_db": len(config.snr_range_db) == 2 and config.snr_range_db[0] <= config.snr_range_db[1],
         "accuracy.snr_db": len(config.snr_db) > 1 and bool(np.all(np.diff(config.snr_db) > 0)),
         "accuracy.budget": set(config.accuracy) == set(config.budgets)
         and all(len(row) == len(config.snr_db) for row in config.accuracy.values())

@@ -33,8 +33,11 @@ FASHION_MNIST_CLASSES = (
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
 _IDX_FILES = {"train": "train", "test": "t10k"}
 _SPEC = re.compile(
-    r"(?P<name>fashion-mnist|cifar10|cifar100|synthetic):(?P<part>\w+)(?:\[(?P<start>\d*):(?P<stop>\d*)\])?"
+    r"(?P<name>fashion-mnist|cifar10|cifar100|cifar100-coarse|synthetic):(?P<part>\w+)"
+    r"(?:\[(?P<start>\d*):(?P<stop>\d*)\])?(?:\{(?P<labels>\d+(?:,\d+)*)\})?"
 )
+
+_FOLDER_SPEC = re.compile(r"(?P<folder>.+?)(?:@(?P<shape>\d+x\d+x\d+))?(?::(?P<part>train|validation|test))?")
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,12 @@ class ImageSet:
 def load_images(spec, like=None) -> ImageSet:
     """Load an image set.
 
-    spec: "fashion-mnist:train", "cifar10:test[0:256]" (also cifar100), "synthetic:64" or the path of a folder.
+    spec: "fashion-mnist:train", "cifar10:test[0:256]" (also cifar100, cifar100-coarse), "synthetic:64" or the path of a
+    folder. Label numbers in braces, as in "cifar10:train[0:48000]{3,5}", leave only these classes, which become labels
+    0, 1, ... in the order given.
+    A folder to train on has a sub-folder for each class, and after its path the images' shape: "photos@3x32x32". Then,
+    or for any folder, ":train", ":validation" or ":test" may follow: some 80, 10 and 10 % of its images. Which part an
+    image is in depends on its path within the folder alone.
     like: anything with `image_shape` (C, H, W) and `classes`, such as a SemanticCodec: folder images are resized and
     converted to that shape, and sub-folders named like its classes give labels; named sets must have that shape.
     Raises CodecError if there is no such set, or it is empty or unreadable.
@@ -78,18 +86,36 @@ def load_images(spec, like=None) -> ImageSet:
         start, stop = int(match["start"] or 0), int(match["stop"] or len(images))
         if not 0 <= start < stop <= len(images):
             raise CodecError(f"image set {text!r}: the range must lie within 0:{len(images)} and not be empty")
-        found = ImageSet(images[start:stop], labels[start:stop], classes, text)
+        found = _chosen_classes(ImageSet(images[start:stop], labels[start:stop], classes, text), match["labels"])
     elif text and Path(text).is_dir():
-        found = _load_folder(Path(text), like)
+        found = _load_folder(text, Path(text), None, None, like)
+    elif (match := _FOLDER_SPEC.fullmatch(text)) and Path(match["folder"]).is_dir():
+        found = _load_folder(text, Path(match["folder"]), match["shape"], match["part"], like)
     else:
         raise CodecError(
             f"image set {text!r}: no such folder or set; give a folder of images, or fashion-mnist, "
-            "cifar10 or cifar100 with :train or :test and an optional range such as [0:256]"
+            "cifar10, cifar100 or cifar100-coarse with :train or :test and an optional range such as [0:256]"
         )
     if like is not None and found.images.shape[1:] != tuple(like.image_shape):
         wanted = tuple(like.image_shape)
         raise CodecError(f"image set {text!r}: images are {found.images.shape[1:]}, needed are {wanted}")
     return found
+
+
+def _chosen_classes(images: ImageSet, labels: str | None) -> ImageSet:
+    if labels is None:
+        return images
+    numbers = [int(number) for number in labels.split(",")]
+    if len(set(numbers)) < len(numbers) or max(numbers) >= len(images.classes):
+        raise CodecError(
+            f"image set {images.name!r}: labels in braces must differ and lie within 0:{len(images.classes)}"
+        )
+    rows = np.isin(images.labels, numbers)
+    if not rows.any():
+        raise CodecError(f"image set {images.name!r}: no images of these classes")
+    renumbered = np.array([numbers.index(label) for label in images.labels[rows]])
+    classes = tuple(images.classes[number] for number in numbers)
+    return ImageSet(images.images[rows], renumbered, classes, images.name)
 
 
 def _load_named(text: str, name: str, part: str):
@@ -154,16 +180,20 @@ def _synthetic(count: int):
     return images[:, None], labels.astype(np.int64), tuple(f"grating {index}" for index in range(10))
 
 
-def _load_folder(folder: Path, like) -> ImageSet:
+def _load_folder(text: str, folder: Path, shape: str | None, part: str | None, like) -> ImageSet:
     from PIL import Image  # only folders of images need Pillow
 
-    if like is None:
-        raise CodecError(f"image folder {folder}: a codec is needed to know the image shape (like=codec)")
-    channels, height, width = like.image_shape
-    classes = tuple(like.classes)
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     if not paths:
         raise CodecError(f"image folder {folder}: no images in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    image_shape, classes = _shape_and_classes(folder, paths, shape, like)
+    if part is not None:
+        paths = [path for path in paths if _part_of(path.relative_to(folder)) == part]
+        if not paths:
+            raise CodecError(
+                f"image set {text!r}: none of the folder's images falls into this part; it needs more images"
+            )
+    channels, height, width = image_shape
     images = np.empty((len(paths), channels, height, width), np.uint8)
     for index, path in enumerate(paths):
         try:
@@ -175,9 +205,41 @@ def _load_folder(folder: Path, like) -> ImageSet:
     keys = {_class_key(name): index for index, name in enumerate(classes)}
     found = [keys.get(_class_key(path.parent.name)) if path.parent != folder else None for path in paths]
     labels = None if None in found else np.array(found, np.int64)
-    return ImageSet(images, labels, classes, str(folder))
+    return ImageSet(images, labels, classes, text)
+
+
+def _shape_and_classes(folder: Path, paths: list[Path], shape: str | None, like):
+    """Those of `like`; without it the given shape and the names of the sub-folders, in alphabetical order."""
+    if like is not None:
+        return tuple(like.image_shape), tuple(like.classes)
+    if shape is None:
+        raise CodecError(
+            f"image folder {folder}: a codec is needed to know the image shape (like=codec); to train on it, give the "
+            f"shape after its path, as in {folder}@3x32x32"
+        )
+    image_shape = tuple(map(int, shape.split("x")))
+    if image_shape[0] not in (1, 3) or not all(8 <= size <= 256 for size in image_shape[1:]):
+        raise CodecError(
+            f"image folder {folder}: shape is {shape}, expected 1 (grey) or 3 (colour) x height x width, 8 to 256"
+        )
+    loose = next((path for path in paths if path.parent == folder), None)
+    if loose is not None:
+        raise CodecError(
+            f"image folder {folder}: {loose.name} stands in no sub-folder; there has to be one for each class"
+        )
+    classes = sorted({path.parent.name for path in paths})
+    if len({_class_key(name) for name in classes}) < len(classes):
+        raise CodecError(f"image folder {folder}: two classes have the same name but for case and special characters")
+    if len(classes) < 2:
+        raise CodecError(f"image folder {folder}: only one class ({classes[0]}); give each class a sub-folder")
+    return image_shape, tuple(classes)
+
+
+def _part_of(path: Path) -> str:
+    first = hashlib.sha256(path.as_posix().encode()).digest()[0]
+    return "test" if first < 26 else "validation" if first < 52 else "train"
 
 
 def _class_key(name: str) -> str:
     """Class names as folder names: without case, and with the characters that a folder cannot have left out."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    return re.sub(r"[\W_]", "", name.casefold())

@@ -3,54 +3,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-import yaml
 
 from .augmentation import Augmentation
+from .codec_folder import write_bytes
 from .data import ImageSet, load_images
 from .device import choose_device
+from .embedding_reference import FILE, embedding_reference
 from .errors import CodecError
+from .experiment_file import ONLINE, load_experiment
 from .foundation import PREFIXES, fit_head
 from .knowledge_store import KnowledgeStore, build_store, teacher_hash
+from .processes import first_process_first, own_device, process_group, process_rank
 from .publish import publish
 from .student import Student
 from .student_training import train_student
 from .teacher import teacher_logits, train_teacher
 from .teachers import open_teacher
 from .training import Log
-
-SECTIONS = ("name", "data", "student")
-OPTIONAL_SECTIONS = ("teacher", "store")
-
-
-def load_experiment(path: Path) -> dict:
-    """Read an experiment file (YAML). CodecError names the file and the field that is wrong."""
-    try:
-        experiment = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError:
-        raise CodecError(f"experiment {path}: not found or unreadable") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CodecError(f"experiment {path}: not valid YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(experiment, dict):
-        raise CodecError(f"experiment {path}: must be a mapping with {', '.join(SECTIONS)}")
-    missing = [section for section in SECTIONS if section not in experiment]
-    if missing:
-        raise CodecError(f"experiment {path}: section {missing[0]} is missing")
-    unknown = [str(section) for section in experiment if section not in SECTIONS + OPTIONAL_SECTIONS]
-    if unknown:
-        known = ", ".join(SECTIONS + OPTIONAL_SECTIONS)
-        raise CodecError(f"experiment {path}: unknown section {unknown[0]}; known are {known}")
-    if not isinstance(experiment["name"], str):
-        raise CodecError(f"experiment {path}: name is {experiment['name']!r}, expected a text")
-    if "teacher" in experiment and len({"name", "training"} & set(experiment["teacher"] or {})) != 1:
-        raise CodecError(f"experiment {path}: section teacher needs name (see teachers.py) or training, one of them")
-    if ("teacher" in experiment) != ("store" in experiment):
-        raise CodecError(f"experiment {path}: sections teacher and store go together (or neither: labels only)")
-    return experiment
 
 
 def make_writable(folder: Path) -> None:
@@ -63,54 +38,87 @@ def make_writable(folder: Path) -> None:
         raise CodecError(f"folder {folder}: cannot be written ({error.strerror})") from None
 
 
-def distill(experiment_path: Path, out: Path, work: Path, device: str = "auto") -> dict:
+def distill(
+    experiment_path: Path, out: Path, work: Path, device: str = "auto", knowledge: Path | None = None
+) -> dict | None:
     """Run an experiment, or what is left of it, and write the codec folder `out`. Returns the evaluation.
 
-    work: folder for checkpoints, store and logs. Raises CodecError for a bad file, missing data or a diverging loss.
+    work: folder for checkpoints, store and logs. knowledge: folder of teacher and store, where several experiments
+    share them (None: work). Started by torchrun, all processes train together; process 0 publishes, the others return
+    None. Raises CodecError for a bad file, missing data or a diverging loss.
     """
     experiment = load_experiment(experiment_path)
     for folder in (Path(work), Path(out)):  # before hours of training
         make_writable(folder)
-    device, work, log = choose_device(device), Path(work), Log(Path(work))
+    device, work, log = own_device(choose_device(device)), Path(work), Log(Path(work))
     data = {part: load_images(spec) for part, spec in experiment["data"].items()}
     origin = {"train_data": data["train"].name, "train_sha256": data["train"].content_hash}
     store = teacher = None
-    with _fields_of(experiment_path):
+    with _fields_of(experiment_path), process_group(device):
         if "teacher" in experiment:
-            store, teacher = _knowledge(experiment, data, work, device, log)
-        settings = experiment["student"]
-        torch.manual_seed(settings["training"]["seed"])
-        shape, classes, budgets = data["train"].images.shape[1:], data["train"].classes, tuple(settings["budgets"])
-        student = Student(shape, len(classes), max(budgets), **settings["model"])
-        student = train_student(
-            settings["training"],
-            student,
-            budgets,
-            tuple(settings["snr_range_db"]),
-            data["train"],
-            data["validation"],
-            work / "student",
-            store,
-            device,
-        )
+            store, teacher = _knowledge(experiment, data, Path(knowledge or work), device, log)
+        settings, shape, classes = experiment["student"], data["train"].images.shape[1:], data["train"].classes
+        student = make_student(settings, data, work / "student", store, device, teacher)
+        if process_rank()[0]:
+            return None
         if store is not None:
             origin |= _store_facts(store, teacher, data["test"])
         origin["student_epochs"] = settings["training"]["epochs"]
+        reference = None
+        if student.embedding:
+            reference = embedding_reference(store, teacher, data["train"], data["test"]).to_bytes()
+            origin["embedding_sha256"] = hashlib.sha256(reference).hexdigest()
         result = publish(out, experiment["name"], classes, shape, settings, student.cpu(), data["test"], origin)
+        if reference is not None:
+            write_bytes(Path(out) / FILE, reference)
     log(stage="published", folder=str(out), clean_accuracy=result["clean_accuracy"])
     return result
+
+
+def make_student(settings: dict, data: dict, folder: Path, store, device: torch.device, teacher) -> Student:
+    """A fresh student, trained as an experiment's section student says; resumes from `folder`. See train_student."""
+    torch.manual_seed(settings["training"]["seed"])
+    train, budgets = data["train"], tuple(settings["budgets"])
+    student = Student(train.images.shape[1:], len(train.classes), max(budgets), **settings["model"])
+    range_db = tuple(settings["snr_range_db"])
+    return train_student(
+        settings["training"], student, budgets, range_db, train, data["validation"], folder, store, device, teacher
+    )
+
+
+def train_experiment_teacher(experiment_path: Path, work: Path, device: str = "auto") -> Path:
+    """Only the teacher of an experiment that trains its own, or what is left to do of it. Returns its file."""
+    experiment = load_experiment(experiment_path)
+    if "training" not in experiment.get("teacher", {}):
+        raise CodecError(
+            f"experiment {experiment_path}: its section teacher has no training, so there is none to train"
+        )
+    make_writable(Path(work))
+    with _fields_of(experiment_path):
+        train, validation = (load_images(experiment["data"][part]) for part in ("train", "validation"))
+        chosen, folder = own_device(choose_device(device)), Path(work) / "teacher"
+        with process_group(chosen):
+            train_teacher(experiment["teacher"]["training"], train, validation, folder, chosen)
+    return folder / "teacher.safetensors"
+
+
+def open_knowledge(experiment: dict, data: dict, work: Path, device: torch.device):
+    """(store, teacher) of an experiment, made in `work` if they are not there; the store is None if it is online."""
+    return _knowledge(experiment, data, Path(work), device, Log(Path(work)))
 
 
 def build_knowledge(experiment_path: Path, work: Path, device: str = "auto") -> Path:
     """The first half of distill: teacher and store, or what is left to do of them. Returns the store's path."""
     experiment = load_experiment(experiment_path)
-    if "teacher" not in experiment:
+    if experiment.get("store", ONLINE) == ONLINE:
         raise CodecError(f"experiment {experiment_path}: no sections teacher and store, so there is no store to build")
     make_writable(Path(work))
     parts = ("train", "validation") if "training" in experiment["teacher"] else ("train",)
     with _fields_of(experiment_path):
         data = {part: load_images(experiment["data"][part]) for part in parts}
-        return _knowledge(experiment, data, Path(work), choose_device(device), Log(Path(work)))[0].path
+        chosen = own_device(choose_device(device))
+        with process_group(chosen):
+            return _knowledge(experiment, data, Path(work), chosen, Log(Path(work)))[0].path
 
 
 @contextmanager
@@ -123,7 +131,7 @@ def _fields_of(experiment_path: Path):
 
 
 def _knowledge(experiment: dict, data: dict, work: Path, device: torch.device, log: Log):
-    """Store and teacher, made if they are not there yet."""
+    """Store (None if the teacher is asked in the loop) and teacher, made if they are not there yet."""
     settings, path = experiment["store"], work / "teacher.store"
     name = experiment["teacher"].get("name")
     if name is None:
@@ -131,10 +139,13 @@ def _knowledge(experiment: dict, data: dict, work: Path, device: torch.device, l
         name = str(work / "teacher" / "teacher.safetensors")
     elif name.startswith(PREFIXES):
         head = work / "teacher" / "head.safetensors"
-        if not head.is_file():
+        if not head.is_file() and process_rank()[0] == 0:
             fit_head(name, data["train"], head, device)
+        first_process_first()
         name = str(head)
     teacher = open_teacher(name, device)
+    if settings == ONLINE:
+        return None, teacher
     if not path.is_file():
         build_store(
             path,
@@ -147,6 +158,7 @@ def _knowledge(experiment: dict, data: dict, work: Path, device: torch.device, l
             bfloat16=settings["bfloat16"],
             report=lambda view, views: log(stage="store", view=view, views=views),
             teacher_name=name,
+            features=settings.get("features"),
         )
     store = KnowledgeStore(path)
     if store.header["teacher_sha256"] != teacher_hash(teacher):

@@ -15,6 +15,7 @@ from .codec import SemanticCodec
 from .codec_folder import CodecConfig
 from .data import ImageSet
 from .errors import CodecError
+from .inference_form import FLOPS
 from .student import Student
 from .teacher import to_unit
 from .training import progress
@@ -120,11 +121,26 @@ def accuracy_at(
 
     The sender is told snr_db + report_error_db.
     """
-    low, high = snr_range_db
     level = torch.full((len(features),), float(snr_db), device=features.device)
-    symbols = student.send(features, (level + report_error_db).clamp(low, high), budget)
+    received = received_at(student, features, level, budget, snr_range_db, seed, channel, report_error_db)
+    return _share_right(student.decode(*received), labels)
+
+
+@torch.inference_mode()
+def received_at(
+    student: Student,
+    features,
+    snr_db: torch.Tensor,
+    budget: int,
+    snr_range_db,
+    seed,
+    channel="awgn",
+    report_error_db=0.0,
+):
+    """What the receiver has of each image, sent once at its snr_db (float32, N): symbols and noise_var, N x budget."""
+    symbols = student.send(features, (snr_db + report_error_db).clamp(*snr_range_db), budget)
     draw = torch.Generator(features.device).manual_seed(seed)
-    return _share_right(student.decode(*transmit(symbols, level, channel, draw, WEAKEST_TAP_LIN)), labels)
+    return transmit(symbols, snr_db, channel, draw, WEAKEST_TAP_LIN)
 
 
 @torch.inference_mode()
@@ -147,7 +163,7 @@ def wilson_interval(accuracy: float, images: int) -> list[float]:
 def count_parameters(student: Student) -> dict[str, int]:
     """Trainable numbers at the edge (encoder and channel-adaptive module), at the receiver, and in all."""
     edge = sum(value.numel() for part in (student.encoder, student.adapt) for value in part.parameters())
-    receiver = sum(value.numel() for value in student.decoder.parameters())
+    receiver = sum(value.numel() for part in (student.decoder, student.embedder) if part for value in part.parameters())
     return {"edge": edge, "receiver": receiver, "total": edge + receiver}
 
 
@@ -156,13 +172,15 @@ def count_macs(student: Student, image_shape) -> dict[str, int]:
     """Multiply-accumulates of one image's convolutions and matrix products at each end, and in all."""
     device = next(student.parameters()).device
     counts = {}
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=FLOPS) as counter:
         symbols = student.encode(
             torch.zeros(1, *image_shape, device=device), torch.zeros(1, device=device), student.symbols
         )
     counts["edge"] = counter.get_total_flops() // 2
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=FLOPS) as counter:
         student.decode(symbols, torch.ones_like(symbols.real))
+        if student.embedder:
+            student.rebuild(symbols, torch.ones_like(symbols.real))
     counts["receiver"] = counter.get_total_flops() // 2
     return counts | {"total": counts["edge"] + counts["receiver"]}
 

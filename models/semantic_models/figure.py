@@ -35,6 +35,11 @@ def accuracy_figure(result: dict, classes: int) -> bytes:
         axes.set(xlabel="SNR, dB", ylabel="accuracy, %", title=f"{result['codec']}, {channel}")
         axes.grid(alpha=0.3)
         axes.legend(loc="lower right")
+    return to_png(figure)
+
+
+def to_png(figure) -> bytes:
+    """A matplotlib figure as PNG: the same figure gives the same bytes."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=100, metadata={"Software": None})
     return content.getvalue()

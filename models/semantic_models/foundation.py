@@ -12,13 +12,12 @@ from torch import nn
 from .checkpoint import read_tensors, write_tensors
 from .data import ImageSet
 from .errors import CodecError
+from .linear_probe import fit_linear_probe
 from .teacher import to_unit
 from .training import progress
 
 PREFIXES = ("timm:", "open_clip:")
 BATCH = 100  # images that the encoder sees together
-WEIGHT_DECAY = 1e-4
-ITERATIONS = 200
 
 
 class Foundation(nn.Module):
@@ -46,8 +45,12 @@ class Foundation(nn.Module):
             parts.append(self.encoder((part - self.mean) / self.deviation))
         return torch.cat(parts)
 
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """What features gives -> logits."""
+        return self.head((features.float() - self.centre) / self.spread)
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.head((self.features(images).float() - self.centre) / self.spread)
+        return self.classify(self.features(images))
 
 
 def open_encoder(name: str, classes: int, pretrained: bool = True) -> Foundation:
@@ -75,24 +78,8 @@ def fit_head(name: str, train: ImageSet, path: Path, device="cpu") -> None:
     starts = progress(list(range(0, len(train), BATCH)), "teacher's features")
     with torch.no_grad():
         parts = [model.features(to_unit(train.images[k : k + BATCH], device)).float() for k in starts]
-    features, labels = torch.cat(parts), torch.from_numpy(train.labels).to(device)
-    spread, centre = torch.std_mean(features, 0)
-    model.centre.copy_(centre)
-    model.spread.copy_(spread.clamp_min(1e-6))
-    features = (features - model.centre) / model.spread
-    head = model.head.requires_grad_(True)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
-    optimizer = torch.optim.LBFGS(head.parameters(), max_iter=ITERATIONS, line_search_fn="strong_wolfe")
-
-    def loss() -> torch.Tensor:
-        optimizer.zero_grad()
-        value = F.cross_entropy(head(features), labels) + WEIGHT_DECAY * head.weight.square().sum()
-        value.backward()
-        return value
-
-    optimizer.step(loss)
-    tensors = {"centre": model.centre, "spread": model.spread, "weight": head.weight, "bias": head.bias}
+    probe = fit_linear_probe(torch.cat(parts), torch.from_numpy(train.labels).to(device), len(train.classes))
+    tensors = {"centre": probe.centre, "spread": probe.spread, "weight": probe.head.weight, "bias": probe.head.bias}
     write_tensors(path, tensors, {"encoder": name, "classes": len(train.classes)})
 
 

@@ -23,6 +23,11 @@ def task_and_distillation(logits, labels, teacher=None, distillation: float = 0.
     return (1 - distillation) * task + distillation * divergence
 
 
+def embedding_term(rebuilt: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """1 - cosine between rebuilt embeddings and the teacher's, both N x D; the mean over the batch."""
+    return 1 - F.cosine_similarity(rebuilt.float(), teacher.float(), 1).mean()
+
+
 class RateBound(nn.Module):
     """Upper bound on the information that the received symbols carry about the image.
 
@@ -39,3 +44,26 @@ class RateBound(nn.Module):
         variance = self.log_power[: symbols.shape[1]].clamp(-8, 8).exp() + noise_var
         power = symbols.real.square() + symbols.imag.square()
         return ((power + noise_var) / variance - 1 + torch.log(variance / noise_var)).sum(1).mean()
+
+
+class LogUniformRate(nn.Module):
+    """The rate term of variational feature encoding: KL(p(y|x) || r(y)) for the log-uniform prior r, which is sparse.
+
+    Shao, Mao, Zhang, "Learning task-oriented communication for edge inference" (arXiv 2102.04170), with the closed
+    approximation of Molchanov, Ashukha, Vetrov (arXiv 1701.05369, equation 14) for each real dimension.
+    """
+
+    K1, K2, K3 = 0.63576, 1.87320, 1.48695
+
+    def __init__(self, symbols: int):
+        super().__init__()
+
+    def forward(self, symbols: torch.Tensor, noise_var: torch.Tensor) -> torch.Tensor:
+        """As RateBound. Noise of variance v / 2 on a value x counts as multiplicative noise of variance v / (2 x^2)."""
+        power = torch.view_as_real(symbols).square() + 1e-8
+        log_alpha = torch.log(noise_var[..., None] / 2) - torch.log(power)
+        negative = self.K1 * (torch.sigmoid(self.K2 + self.K3 * log_alpha) - 1) - 0.5 * F.softplus(-log_alpha)
+        return -negative.sum((1, 2)).mean()
+
+
+RATES = {"gaussian": RateBound, "log-uniform": LogUniformRate}

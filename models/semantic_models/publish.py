@@ -106,6 +106,12 @@ def model_card(config: CodecConfig, result: dict) -> str:
     width = max(point["ci95"][1] - point["ci95"][0] for point in result["points"]) / 2
     low, high = config.snr_range_db
     below = max(point["below_limit_points"] for point in add_limits(result, len(config.classes))["points"])
+    beyond = ""
+    if config.model.get("embedding"):
+        beyond = (
+            f"\n\nThe receiver also rebuilds {config.model['embedding']} numbers of the teacher's embedding from the "
+            f"same symbols: `gr-semantic embedding {config.name}`"
+        )
     made = "\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in config.origin.items())
     return f"""# Codec {config.name}
 
@@ -131,7 +137,7 @@ The codec stays at most {below:.1f} points below it.
 
 Each point's distance to the limit: `gr-semantic evaluate {config.name} --stored --limit`
 
-The table again: `gr-semantic evaluate {config.name}`
+The table again: `gr-semantic evaluate {config.name}`{beyond}
 
 Limits: trained and measured on this data set only; other images get one of these classes too. Symbols are analog values
 for additive noise of a variance that the receiver knows. The rate policy takes the smallest budget within

@@ -40,9 +40,17 @@ class ResNet(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION).view(3, 1, 1), persistent=False)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """images as for forward -> the embedding: the last stage's means, N x 64."""
         x = F.relu(self.bn1(self.conv1((images - self.mean) / self.deviation)))
-        return self.linear(self.layer3(self.layer2(self.layer1(x))).mean((2, 3)))
+        return self.layer3(self.layer2(self.layer1(x))).mean((2, 3))
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """What features gives -> logits."""
+        return self.linear(features)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.classify(self.features(images))
 
 
 class Ensemble(nn.Module):
@@ -52,6 +60,15 @@ class Ensemble(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)
 
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """images as for forward -> the members' embeddings side by side, N x 64 members."""
+        return torch.cat([member.features(images) for member in self.members], 1)
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """What features gives -> logits."""
+        shares = features.chunk(len(self.members), 1)
+        logits = [member.classify(share) for member, share in zip(self.members, shares, strict=True)]
+        return torch.stack([torch.softmax(part.float(), 1) for part in logits]).mean(0).clamp_min(1e-30).log()
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        probabilities = torch.stack([torch.softmax(member(images).float(), 1) for member in self.members]).mean(0)
-        return probabilities.clamp_min(1e-30).log()
+        return self.classify(self.features(images))

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
-from .channel_adaptive import ChannelAdaptive, send_prefix
+from .channel_adaptive import ADAPTATIONS, send_prefix
 from .errors import CodecError
 from .training import Residual, conv_block
 
@@ -47,8 +49,15 @@ class Encoder(nn.Module):
         self.project = nn.Linear(2 * third, 2 * symbols)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.code(self.pooled(images))
+
+    def pooled(self, images: torch.Tensor) -> torch.Tensor:
+        """All of the convolutions' work: images -> maximum and mean of each channel, float32, N x 2 widths[2]."""
         features = self.trunk((images - 0.3) / 0.35)
-        pooled = torch.cat([features.amax((2, 3)), features.mean((2, 3))], 1).float()
+        return torch.cat([features.amax((2, 3)), features.mean((2, 3))], 1).float()
+
+    def code(self, pooled: torch.Tensor) -> torch.Tensor:
+        """The rest: what pooled gives -> features X0."""
         with torch.autocast(pooled.device.type, enabled=False):  # the code itself is never rounded to bfloat16
             return self.project(pooled)
 
@@ -56,27 +65,65 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Received symbols and their noise variances -> logits. A symbol that was not sent counts as infinitely noisy."""
 
-    def __init__(self, symbols: int, hidden, classes: int):
+    def __init__(self, symbols: int, hidden, classes: int, told_noise: bool = True):
         super().__init__()
-        self.symbols = symbols
-        first, second = hidden
-        self.body = nn.Sequential(
-            nn.Linear(3 * symbols, first), nn.ReLU(), nn.Linear(first, second), nn.ReLU(), nn.Linear(second, classes)
-        )
+        self.symbols, self.told_noise = symbols, told_noise
+        self.body = self._body(hidden, classes)
+
+    def _body(self, hidden, classes: int) -> nn.Sequential:
+        sizes = (3 * self.symbols, *hidden)
+        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
+        return nn.Sequential(*layers, nn.Linear(sizes[-1], classes))
 
     def forward(self, received: torch.Tensor, noise_var: torch.Tensor) -> torch.Tensor:
         """received: complex64, N x L, unbiased, L <= symbols; noise_var: float32, N x L, >= 0. Logits N x classes."""
         reliability = 1 / (1 + noise_var)  # also the linear MMSE estimate's factor for unit-power symbols
+        if not self.told_noise:
+            reliability = torch.ones_like(reliability)
         parts = (received.real * reliability, received.imag * reliability, reliability)
         missing = self.symbols - received.shape[1]
         return self.body(torch.cat([nn.functional.pad(part, (0, missing)) for part in parts], 1))
 
 
+class MapDecoder(Decoder):
+    """A decoder that does much of the work: the symbols become a small map, which residual convolutions work on.
+
+    side, width, blocks: the map's side and channels, and the number of residual blocks.
+    """
+
+    def _body(self, hidden, classes: int) -> nn.Sequential:
+        side, width, blocks = hidden["side"], hidden["width"], hidden["blocks"]
+        return nn.Sequential(
+            nn.Linear(3 * self.symbols, width * side**2),
+            nn.Unflatten(1, (width, side, side)),
+            *(_MapResidual(width) for _ in range(blocks)),
+            nn.AvgPool2d(side),
+            nn.Flatten(),
+            nn.Linear(width, classes),
+        )
+
+
+class _MapResidual(nn.Module):
+    """Norms over each sample alone: batches of one budget must not set the statistics of another's."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        half = (nn.GroupNorm(1, width), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1))
+        other = (nn.GroupNorm(1, width), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1))
+        self.body = nn.Sequential(*half, *other)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return features + self.body(features)
+
+
 class Student(nn.Module):
-    """Encoder, channel-adaptive module and decoder.
+    """Encoder, channel-adaptive module and decoder; optionally a second decoder that rebuilds the teacher's embedding.
 
     image_shape: (C, H, W). symbols: the largest budget. widths, blocks: the encoder's three stages (see Encoder).
     phi_hidden, decoder_hidden: sizes of the two small networks.
+    adaptation: one of channel_adaptive.ADAPTATIONS. told_noise: False hides the noise variances from the decoder.
+    decoder_hidden: a list for a Decoder, a mapping (side, width, blocks) for a MapDecoder.
+    embedding: numbers in the teacher's (compressed) embedding, 0: it is not rebuilt. embedding_hidden: its decoder's.
     """
 
     def __init__(
@@ -88,12 +135,19 @@ class Student(nn.Module):
         phi_hidden: int = 64,
         decoder_hidden=(160, 96),
         blocks=("", "dd", "r"),
+        adaptation: str = "phi",
+        told_noise: bool = True,
+        embedding: int = 0,
+        embedding_hidden=(160, 96),
     ):
         super().__init__()
-        self.symbols = symbols
+        self.symbols, self.embedding = symbols, embedding
         self.encoder = Encoder(image_shape[0], widths, blocks, symbols)
-        self.adapt = ChannelAdaptive(symbols, phi_hidden)
-        self.decoder = Decoder(symbols, decoder_hidden, classes)
+        if adaptation not in ADAPTATIONS:
+            raise CodecError(f"student: adaptation is {adaptation!r}; known are {', '.join(ADAPTATIONS)}")
+        self.adapt = ADAPTATIONS[adaptation](symbols, phi_hidden)
+        self.decoder = _decoder(symbols, decoder_hidden, classes, told_noise)
+        self.embedder = _decoder(symbols, embedding_hidden, embedding, told_noise) if embedding else None
 
     def encode(self, images: torch.Tensor, snr_db: torch.Tensor, budget: int) -> torch.Tensor:
         """images float32 0..1, N x C x H x W; snr_db float32, N. Returns complex64, N x budget, unit power a row."""
@@ -106,3 +160,11 @@ class Student(nn.Module):
     def decode(self, received: torch.Tensor, noise_var: torch.Tensor) -> torch.Tensor:
         """See Decoder."""
         return self.decoder(received, noise_var)
+
+    def rebuild(self, received: torch.Tensor, noise_var: torch.Tensor) -> torch.Tensor:
+        """What decode takes -> the teacher's embedding, rebuilt: float32, N x embedding, unit length."""
+        return nn.functional.normalize(self.embedder(received, noise_var), dim=1)
+
+
+def _decoder(symbols: int, hidden, outputs: int, told_noise: bool) -> Decoder:
+    return (MapDecoder if isinstance(hidden, dict) else Decoder)(symbols, hidden, outputs, told_noise)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,16 @@ import torch
 from torch import nn
 
 from .augmentation import Augmentation, view_seeds
-from .channels import KINDS, transmit
+from .channels import KINDS, erase, transmit
 from .checkpoint import resume_training, save_training
 from .data import ImageSet
 from .errors import CodecError
 from .evaluate import accuracy_at, features_of
-from .knowledge_store import KnowledgeStore
-from .losses import RateBound, task_and_distillation
+from .feature_distillation import distill_trunk, freeze_trunk, load_teacher_trunk
+from .knowledge_store import KnowledgeStore, teacher_hash
+from .losses import RATES, embedding_term, task_and_distillation
+from .processes import average_gradients, average_over_processes, process_rank
+from .snr_report import told_snr_db
 from .student import Student
 from .teacher import to_unit
 from .training import Average, Log, config_hash, epoch_batches, mixed_precision, one_cycle, progress
@@ -28,9 +32,11 @@ LOST_STEPS_LIMIT = 20  # so many non-finite losses in one epoch, and the run sto
 class _Trainee(nn.Module):
     """What the optimiser changes: the student and the rate bound's power profile."""
 
-    def __init__(self, student: Student):
+    def __init__(self, student: Student, rate: str):
         super().__init__()
-        self.student, self.rate = student, RateBound(student.symbols)
+        if rate not in RATES:
+            raise CodecError(f"student: rate is {rate!r}; known are {', '.join(RATES)}")
+        self.student, self.rate = student, RATES[rate](student.symbols)
 
 
 def train_student(
@@ -43,44 +49,76 @@ def train_student(
     folder: Path,
     store: KnowledgeStore | None = None,
     device="cpu",
+    teacher: nn.Module | None = None,
 ) -> Student:
     """Train `student` (or go on from the checkpoint in `folder`) and return its averaged copy.
 
     config: seed, epochs, batch, learning_rate, weight_decay, average_decay, bfloat16, distillation (share of the
     teacher's term), rate_beta, channels (kind -> share of the samples), report_error_db (standard deviation of the SNR
-    that the module is told), augmentation (used without a store). store: None trains on labels only.
+    that the module is told); and optionally
+      augmentation: used without a store. images: how many of the training images are used (the first ones; all).
+      passes: how often an epoch goes over them (1). report_delay, erasures: see snr_report.py and channels.erase.
+      rate: one of losses.RATES. own_views: True shows the student other views than the store's answers are about.
+      first_stage: training of the trunk without a channel before (feature_distillation.py), then it is frozen.
+      trunk: "teacher" takes the teacher's own trunk, frozen.
+      embedding_weight: of the term that makes the receiver rebuild the embeddings in the store (student.embedder).
+    store: None trains on labels, or on what `teacher` says about each batch if one is given (online distillation).
+    Started by torchrun, every process takes its part of each batch; process 0 writes.
     Raises CodecError if the loss stays NaN or infinite, or the store belongs to other data.
     """
     folder, device = Path(folder), torch.device(device)
     if store is not None:
         store.matches(train)
     checksum = store.header["records_sha256"] if store else None
+    _check_embedding(config, student, store)
+    rank, processes = process_rank()
     log = Log(folder)
     shapes = {key: list(value.shape) for key, value in student.state_dict().items()}
     facts = [config, train.content_hash, checksum, list(budgets), list(snr_range_db), shapes]
+    frozen = "first_stage" in config or "trunk" in config
+    if teacher is not None and (frozen or store is None):
+        facts.append(teacher_hash(teacher))
     signature = config_hash(facts)
-    seed, epochs, batch = config["seed"], config["epochs"], config["batch"]
-    trainee = _Trainee(student).to(device, memory_format=torch.channels_last)
+    epochs = config["epochs"]
+    if "first_stage" in config:
+        distill_trunk(config, student, teacher, train, folder / "first_stage", device)
+    if config.get("trunk") == "teacher":
+        load_teacher_trunk(student, teacher)
+    if frozen:
+        freeze_trunk(student)
+    online = teacher if store is None and config["distillation"] > 0 else None
+    trainee = _Trainee(student, config.get("rate", "gaussian")).to(device, memory_format=torch.channels_last)
     average = Average(trainee, config["average_decay"])
     optimizer = torch.optim.AdamW(_parameter_groups(trainee, config["weight_decay"]))
     checkpoint = folder / "checkpoint.safetensors"
     start = resume_training(checkpoint, trainee, average.model, optimizer, signature)
-    steps = epochs * (len(train) // batch)
     for epoch in range(start, epochs):
-        draw = torch.Generator(device).manual_seed(seed * 100_003 + epoch)
+        began = time.perf_counter(), time.process_time()
+        draw = torch.Generator(device).manual_seed(config["seed"] * 100_003 + epoch + rank * 1_000_003)
         trainee.train()
+        if frozen:
+            freeze_trunk(student)
         losses, lost = [], 0
-        batches = epoch_batches(len(train), batch, seed, epoch)
-        for number, chosen in enumerate(progress(batches, f"epoch {epoch + 1}")):
+        batches = _batches(config, train, epoch)
+        for number, (view, chosen) in enumerate(progress(batches, f"epoch {epoch + 1}")):
             step = epoch * len(batches) + number
             for group in optimizer.param_groups:
-                group["lr"] = one_cycle(step, steps, config["learning_rate"])
-            views, teacher = _views(config, train, store, epoch, chosen)
+                group["lr"] = one_cycle(step, epochs * len(batches), config["learning_rate"])
+            chosen = chosen[rank::processes]
+            views, answers = _views(config, train, store, view, chosen)
             labels = torch.from_numpy(train.labels[chosen]).to(device)
-            teacher = None if teacher is None else torch.from_numpy(teacher).to(device)
-            loss = _loss(config, trainee, budgets, snr_range_db, to_unit(views, device), labels, teacher, draw)
+            images = to_unit(views, device)
+            answers = (
+                _ask(online, images, config["bfloat16"]) if answers is None else torch.from_numpy(answers).to(device)
+            )
+            embedding = None
+            if config.get("embedding_weight"):
+                embedding = torch.from_numpy(store.embedding(view, chosen)).to(device)
+            loss = _loss(config, trainee, budgets, snr_range_db, images, labels, answers, draw, embedding)
             optimizer.zero_grad()
             loss.backward()
+            average_gradients(trainee)
+            loss = average_over_processes(loss.detach())
             norm = nn.utils.clip_grad_norm_(trainee.parameters(), GRADIENT_LIMIT)
             if not torch.isfinite(loss + norm):  # a step that would ruin the weights is left out
                 lost += 1
@@ -89,25 +127,70 @@ def train_student(
                 continue
             optimizer.step()
             average.update(trainee, step)
-            losses.append(loss.detach())
+            losses.append(loss)
+        seconds, processor_seconds = time.perf_counter() - began[0], time.process_time() - began[1]
+        if rank:
+            continue
         save_training(checkpoint, trainee, average.model, optimizer, epoch + 1, signature)
         log(
             epoch=epoch + 1,
             loss=torch.stack(losses).mean().item(),
             lost_steps=lost,
+            seconds=round(seconds, 2),
+            processor_seconds=round(processor_seconds, 3),
             **_validate(average.model.student, budgets, snr_range_db, validation),
         )
     return average.model.student
 
 
-def _views(config: dict, train: ImageSet, store: KnowledgeStore | None, epoch: int, chosen: np.ndarray):
+def _batches(config: dict, train: ImageSet, epoch: int) -> list[tuple[int, np.ndarray]]:
+    """Number of the view and sample indices of an epoch's steps."""
+    images, passes = config.get("images", len(train)), config.get("passes", 1)
+    if not config["batch"] <= images <= len(train):
+        raise CodecError(f"student: images is {images}, it must lie within {config['batch']}:{len(train)} (batch:set)")
+    views = range(epoch * passes, (epoch + 1) * passes)
+    return [(view, chosen) for view in views for chosen in epoch_batches(images, config["batch"], config["seed"], view)]
+
+
+def _views(config: dict, train: ImageSet, store: KnowledgeStore | None, view: int, chosen: np.ndarray):
+    """Augmented images, and the teacher's stored probabilities of them (None without a store)."""
+    views = answers = None
     if store is not None:
-        return store.view(train.images, epoch, chosen)
-    augmentation = Augmentation(**config.get("augmentation", {}))
-    return augmentation.apply(train.images[chosen], view_seeds(config["seed"], epoch, chosen)), None
+        views, answers = store.view(train.images, view, chosen)
+    if store is None or config.get("own_views"):
+        augmentation = Augmentation(**config.get("augmentation", {}))
+        views = augmentation.apply(train.images[chosen], view_seeds(config["seed"], view, chosen))
+    return views, answers
 
 
-def _loss(config: dict, trainee: _Trainee, budgets, snr_range_db, images, labels, teacher, draw) -> torch.Tensor:
+@torch.no_grad()
+def _ask(teacher: nn.Module | None, images: torch.Tensor, bfloat16: bool) -> torch.Tensor | None:
+    """The probabilities of a teacher in the loop, N x classes."""
+    if teacher is None:
+        return None
+    with mixed_precision(images.device, bfloat16):
+        logits = teacher.eval()(images)
+    return torch.softmax(logits.float(), 1)
+
+
+def _check_embedding(config: dict, student: Student, store: KnowledgeStore | None) -> None:
+    if bool(config.get("embedding_weight")) != (student.embedder is not None):
+        raise CodecError("student: model.embedding and training.embedding_weight go together")
+    if student.embedder is None:
+        return
+    if config.get("own_views"):
+        raise CodecError("student: own_views has no stored embeddings; leave out embedding_weight")
+    width = store.features.width if store is not None and store.features else 0
+    if student.embedding != width:
+        raise CodecError(
+            f"student: model.embedding is {student.embedding}, the store's embeddings have {width} numbers; see "
+            "features in section store, and remove the store to build it again"
+        )
+
+
+def _loss(
+    config: dict, trainee: _Trainee, budgets, snr_range_db, images, labels, teacher, draw, embedding=None
+) -> torch.Tensor:
     """One pass of the encoder; every budget then meets its own SNRs and noise."""
     with mixed_precision(images.device, config["bfloat16"]):
         features = trainee.student.encoder(images)
@@ -116,13 +199,18 @@ def _loss(config: dict, trainee: _Trainee, budgets, snr_range_db, images, labels
     total = features.new_zeros(())
     for budget in budgets:
         snr_db = low + (high - low) * torch.rand(count, generator=draw, device=draw.device)
-        told_db = snr_db + config["report_error_db"] * torch.randn(count, generator=draw, device=draw.device)
+        told_db = told_snr_db(config, snr_db, draw)
         kind = torch.multinomial(shares, count, replacement=True, generator=draw)
         symbols = trainee.student.send(features, told_db.clamp(low, high), budget)
         received, noise_var = transmit(symbols, snr_db, kind, draw)
+        if config.get("erasures"):
+            received, noise_var = erase(received, noise_var, config["erasures"], draw)
         logits = trainee.student.decode(received, noise_var)
         total = total + task_and_distillation(logits, labels, teacher, config["distillation"])
         total = total + config["rate_beta"] * trainee.rate(symbols, noise_var)
+        if embedding is not None:
+            rebuilt = trainee.student.rebuild(received, noise_var)
+            total = total + config["embedding_weight"] * embedding_term(rebuilt, embedding)
     return total / len(budgets)
 
 

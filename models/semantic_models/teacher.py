@@ -14,7 +14,9 @@ from .augmentation import Augmentation, view_seeds
 from .checkpoint import read_tensors, resume_training, save_training, write_tensors
 from .data import ImageSet
 from .errors import CodecError
+from .processes import average_gradients, first_process_first, process_rank
 from .training import Average, Log, Residual, config_hash, conv_block, epoch_batches, mixed_precision, one_cycle
+from .wide_resnet import WideResNet
 
 
 class Teacher(nn.Module):
@@ -33,23 +35,46 @@ class Teacher(nn.Module):
         )
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * third, classes))
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """images as for forward -> the embedding: maximum and mean of each channel, N x 2 widths[2]."""
         features = self.trunk((images - 0.3) / 0.35)
-        pooled = torch.cat([features.amax((2, 3)), features.mean((2, 3))], 1)
-        return self.head(pooled)
+        return torch.cat([features.amax((2, 3)), features.mean((2, 3))], 1)
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """What features gives -> logits."""
+        return self.head(features)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.classify(self.features(images))
 
 
-def train_teacher(config: dict, train: ImageSet, validation: ImageSet, folder: Path, device="cpu") -> Teacher:
+KINDS = {"residual": Teacher, "wide-resnet": WideResNet}
+
+
+def build_teacher(kind: str = "residual", **arguments) -> nn.Module:
+    """A network with fresh weights. kind: one of KINDS; arguments: that class's own. CodecError for unknown ones."""
+    if kind not in KINDS:
+        raise CodecError(f"teacher: kind is {kind!r}; known are {', '.join(KINDS)}")
+    try:
+        return KINDS[kind](**arguments)
+    except TypeError as error:
+        raise CodecError(f"teacher: model of kind {kind}: {error}") from None
+
+
+def train_teacher(config: dict, train: ImageSet, validation: ImageSet, folder: Path, device="cpu") -> nn.Module:
     """Train a teacher, or go on from the checkpoint in `folder`; returns the averaged network.
 
-    config: seed, epochs, batch, learning_rate, weight_decay, average_decay, bfloat16, and model (Teacher's arguments).
-    Writes folder/teacher.safetensors, checkpoint.safetensors and log.jsonl.
+    config: seed, epochs, batch, learning_rate, weight_decay, average_decay, bfloat16, and model (kind, one of
+    KINDS, and that class's arguments). Writes folder/teacher.safetensors, checkpoint.safetensors and log.jsonl.
+    Started by torchrun, every process takes its part of each batch; process 0 writes.
     """
     folder, device = Path(folder), torch.device(device)
     log, signature = Log(folder), config_hash(config | {"data": train.content_hash})
     seed, epochs, batch = config["seed"], config["epochs"], config["batch"]
     torch.manual_seed(seed)
-    model = Teacher(train.images.shape[1:], len(train.classes), **config.get("model", {}))
+    rank, processes = process_rank()
+    shape, classes = train.images.shape[1:], len(train.classes)
+    model = build_teacher(image_shape=shape, classes=classes, **config.get("model", {}))
     model = model.to(device, memory_format=torch.channels_last)
     average = Average(model, config["average_decay"])
     optimizer = torch.optim.SGD(
@@ -60,12 +85,13 @@ def train_teacher(config: dict, train: ImageSet, validation: ImageSet, folder: P
     augmentation = Augmentation(**config.get("augmentation", {}))
     steps = epochs * (len(train) // batch)
     for epoch in range(start, epochs):
-        torch.manual_seed(seed * 1000 + epoch)  # dropout
+        torch.manual_seed(seed * 1000 + epoch + rank * 1_000_003)  # dropout
         model.train()
         losses = []
         for number, chosen in enumerate(epoch_batches(len(train), batch, seed, epoch)):
             step = epoch * (len(train) // batch) + number
             optimizer.param_groups[0]["lr"] = one_cycle(step, steps, config["learning_rate"])
+            chosen = chosen[rank::processes]
             views = augmentation.apply(train.images[chosen], view_seeds(seed, epoch, chosen))
             labels = torch.from_numpy(train.labels[chosen]).to(device)
             with mixed_precision(device, config["bfloat16"]):
@@ -73,39 +99,62 @@ def train_teacher(config: dict, train: ImageSet, validation: ImageSet, folder: P
             loss = F.cross_entropy(logits.float(), labels)
             optimizer.zero_grad()
             loss.backward()
+            average_gradients(model)
             optimizer.step()
             average.update(model, step)
             losses.append(loss.detach())
         mean_loss = torch.stack(losses).mean().item()
         if not np.isfinite(mean_loss):
             raise CodecError(f"teacher: the loss became {mean_loss} in epoch {epoch + 1}; lower learning_rate")
+        if rank:
+            continue
         save_training(checkpoint, model, average.model, optimizer, epoch + 1, signature)
         right = teacher_logits(average.model, validation.images).argmax(1) == validation.labels
         log(epoch=epoch + 1, loss=mean_loss, validation_accuracy=float(right.mean()))
-    metadata = {"model": model.config, "training": config}
-    write_tensors(folder / "teacher.safetensors", average.model.state_dict(), metadata)
+    if rank == 0:
+        metadata = {"model": model.config, "training": config}
+        write_tensors(folder / "teacher.safetensors", average.model.state_dict(), metadata)
+    first_process_first()
     return average.model
 
 
-def load_teacher(path: Path, device="cpu") -> Teacher:
+def load_teacher(path: Path, device="cpu") -> nn.Module:
     """Load a trained teacher from its safetensors file; CodecError if it is not one."""
     tensors, metadata = read_tensors(path)
     try:
-        model = Teacher(**metadata["model"])
+        model = build_teacher(**metadata["model"])
         model.load_state_dict(tensors)
-    except (KeyError, TypeError, RuntimeError):
+    except (CodecError, KeyError, TypeError, RuntimeError):
         raise CodecError(f"teacher {path}: not a teacher's weights") from None
     return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
 @torch.inference_mode()
-def teacher_logits(model: Teacher, images: np.ndarray, batch: int = 500, bfloat16: bool = False) -> np.ndarray:
+def teacher_logits(model: nn.Module, images: np.ndarray, batch: int = 500, bfloat16: bool = False) -> np.ndarray:
     """images uint8, N x C x H x W -> float32 logits, N x classes."""
     model.eval()
     device = next(model.parameters()).device
     with mixed_precision(device, bfloat16):
         parts = [model(to_unit(images[k : k + batch], device)).float().cpu() for k in range(0, len(images), batch)]
     return torch.cat(parts).numpy()
+
+
+@torch.inference_mode()
+def teacher_outputs(model: nn.Module, images: np.ndarray, batch: int = 500, bfloat16: bool = False):
+    """images uint8, N x C x H x W -> logits, N x classes, and features, N x F; both float32.
+
+    CodecError if the teacher is of a kind that has no features.
+    """
+    if not hasattr(model, "features"):
+        raise CodecError(f"teacher: a {type(model).__name__} gives no features")
+    model.eval()
+    device = next(model.parameters()).device
+    parts = []
+    with mixed_precision(device, bfloat16):
+        for start in range(0, len(images), batch):
+            features = model.features(to_unit(images[start : start + batch], device))
+            parts.append((model.classify(features).float().cpu(), features.float().cpu()))
+    return tuple(torch.cat(column).numpy() for column in zip(*parts, strict=True))
 
 
 def to_unit(images: np.ndarray, device) -> torch.Tensor:

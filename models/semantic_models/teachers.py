@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import torch
@@ -15,18 +16,44 @@ from .foundation import PREFIXES, load_foundation
 from .resnet import Ensemble, ResNet
 from .teacher import load_teacher
 
+_RESTRICTED = re.compile(r"(?P<name>[^{}]+)\{(?P<classes>\d+(?:,\d+)*)\}")
 RESNET_DEPTHS = (20, 32, 44, 56)
 ENSEMBLE = "cifar10-resnet-ensemble"
 NAMES = (ENSEMBLE, *(f"cifar10-resnet{depth}" for depth in RESNET_DEPTHS))
+
+
+class Restricted(nn.Module):
+    """A teacher that is asked about some of its classes only: given that it is one of them, which one?"""
+
+    def __init__(self, teacher: nn.Module, classes: list[int]):
+        super().__init__()
+        self.teacher = teacher
+        self.register_buffer("classes", torch.tensor(classes))
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """The teacher's own."""
+        return self.teacher.features(images)
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """What features gives -> logits of these classes."""
+        return self.teacher.classify(features)[:, self.classes]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.teacher(images)[:, self.classes]
 
 
 def open_teacher(name: str, device="cpu") -> nn.Module:
     """A teacher ready to be asked.
 
     name: one of NAMES (weights from GR_SEMANTIC_DATA/weights), or the path of a file that train_teacher or
-    foundation.fit_head wrote. Raises CodecError if there is no such teacher, or its weights are missing or of
+    foundation.fit_head wrote; class numbers in braces after it, as in an image set's name, leave only these classes.
+    Raises CodecError if there is no such teacher, or its weights are missing or of
     another kind.
     """
+    restricted = _RESTRICTED.fullmatch(name)
+    if restricted:
+        teacher = open_teacher(restricted["name"], device)
+        return Restricted(teacher, [int(number) for number in restricted["classes"].split(",")]).to(device)
     if name.endswith(".safetensors"):
         if "encoder" in read_tensors(Path(name))[1]:
             return load_foundation(Path(name)).to(device)

@@ -61,6 +61,18 @@ def test_records_become_images_and_labels(made, name, label, classes):
     assert len(found.classes) == classes
 
 
+def test_coarse_labels_are_the_first_byte(made):
+    hundred = made / "cifar-100-binary"
+    (hundred / "coarse_label_names.txt").write_text("\n".join(f"group{k}" for k in range(20)) + "\n")
+    found, fine = load_images("cifar100-coarse:test[4:7]"), load_images("cifar100:test[4:7]")
+    assert found.labels.tolist() == [0, 3, 0]
+    assert found.classes[3] == "group3" and len(found.classes) == 20
+    assert np.array_equal(found.images, fine.images)
+    write(hundred / "test.bin", 0, bytes([20]))
+    with pytest.raises(CodecError, match="label 20"):
+        load_images("cifar100-coarse:test")
+
+
 def test_five_files_make_the_training_part_in_order(made):
     found = load_images("cifar10:train")
     assert found.images.shape == (50_000, 3, 32, 32)

@@ -120,3 +120,77 @@ def test_empty_and_unreadable_folders(tmp_path):
 def test_named_set_must_fit_the_codec():
     with pytest.raises(CodecError, match=r"3, 32, 32"):
         load_images("synthetic:4", like=SimpleNamespace(image_shape=(3, 32, 32), classes=()))
+
+
+def folder_of_classes(folder, classes=("cat", "dog"), count=40, size=(20, 12)):
+    rng = np.random.default_rng(1)
+    for name in classes:
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(folder / name / f"{number}.png")
+    return folder
+
+
+def test_folder_to_train_on(tmp_path):
+    folder = folder_of_classes(tmp_path / "photos", ("dog", "Cat"))
+    whole = load_images(f"{folder}@3x16x24")
+    assert whole.images.shape == (80, 3, 16, 24) and whole.classes == ("Cat", "dog")
+    assert whole.labels.tolist() == [0] * 40 + [1] * 40
+    assert load_images(f"{folder}@1x8x8").images.shape == (80, 1, 8, 8)
+
+
+def test_parts_of_a_folder_are_disjoint_and_stay_when_images_are_added(tmp_path):
+    folder = folder_of_classes(tmp_path / "photos")
+    parts = {part: load_images(f"{folder}@3x16x16:{part}") for part in ("train", "validation", "test")}
+    assert sum(map(len, parts.values())) == 80 and len(parts["train"]) > 48
+    pixels = [{image.tobytes() for image in images.images} for images in parts.values()]
+    assert not (pixels[0] & pixels[1] or pixels[0] & pixels[2] or pixels[1] & pixels[2])
+    assert all(images.classes == ("cat", "dog") for images in parts.values())
+    Image.new("RGB", (9, 9)).save(folder / "cat" / "new.png")
+    test = load_images(f"{folder}@3x16x16:test")
+    assert {image.tobytes() for image in test.images} >= pixels[2]
+    like = SimpleNamespace(image_shape=(3, 16, 16), classes=("cat", "dog"))
+    assert load_images(f"{folder}:test", like=like).content_hash == test.content_hash
+
+
+@pytest.mark.parametrize(
+    "shape, words",
+    [("", "@3x32x32"), ("@2x16x16", "2x16x16"), ("@3x4x16", "8 to 256"), ("@3x16", "no such folder")],
+)
+def test_wrong_shapes_of_a_folder_to_train_on(tmp_path, shape, words):
+    folder = folder_of_classes(tmp_path / "photos", count=1)
+    with pytest.raises(CodecError, match=words):
+        load_images(f"{folder}{shape}")
+
+
+def test_a_folder_to_train_on_needs_classes(tmp_path):
+    with pytest.raises(CodecError, match="only one class"):
+        load_images(f"{folder_of_classes(tmp_path / 'one', ('cat',), 2)}@3x16x16")
+    with pytest.raises(CodecError, match="same name"):
+        load_images(f"{folder_of_classes(tmp_path / 'twice', ('cat', 'CAT'), 2)}@3x16x16")
+    with pytest.raises(CodecError, match="this part"):
+        load_images(f"{folder_of_classes(tmp_path / 'few', count=1)}@3x16x16:test")
+    folder = folder_of_classes(tmp_path / "loose", count=2)
+    Image.new("RGB", (9, 9)).save(folder / "loose.png")
+    with pytest.raises(CodecError, match=r"loose\.png stands in no sub-folder"):
+        load_images(f"{folder}@3x16x16")
+
+
+def test_braces_leave_some_classes_in_their_order():
+    whole = load_images("synthetic:40")
+    some = load_images("synthetic:40[5:40]{7,2}")
+    assert some.classes == ("grating 7", "grating 2")
+    assert some.labels.tolist() == [0, 1, 0, 1, 0, 1, 0]
+    rows = [row for row in range(5, 40) if whole.labels[row] in (2, 7)]
+    assert np.array_equal(some.images, whole.images[rows])
+    assert some.name == "synthetic:40[5:40]{7,2}"
+    assert load_images("synthetic:40{2,7}").labels.tolist() == [0, 1] * 4
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [("synthetic:40{3,3}", "must differ"), ("synthetic:40{10}", "within 0:10"), ("synthetic:3{7}", "no images")],
+)
+def test_wrong_classes_in_braces(spec, reason):
+    with pytest.raises(CodecError, match=reason):
+        load_images(spec)

@@ -4,9 +4,12 @@
 import numpy as np
 import pytest
 import torch
+import yaml
+from click.testing import CliRunner
 
+from gr_semantic.cli.main import main
 from gr_semantic.paths import ROOT
-from semantic_models import CodecError, ImageSet, SemanticCodec
+from semantic_models import CodecError, ImageSet, SemanticCodec, load_images
 from semantic_models.augmentation import Augmentation, view_seeds
 from semantic_models.distill import load_experiment
 from semantic_models.evaluate import count_macs, count_parameters
@@ -15,10 +18,12 @@ from semantic_models.publish import publish
 from semantic_models.resnet import Ensemble, ResNet
 from semantic_models.student import Student
 from semantic_models.student_training import train_student
+from semantic_models.teacher import build_teacher, teacher_logits, train_teacher
+from semantic_models.teachers import open_teacher
 from semantic_models.testing import tiny_codec
+from semantic_models.wide_resnet import WideResNet
 
 EXPERIMENTS = sorted((ROOT / "models" / "experiments").glob("*.yaml"))
-SHAPES = {"fashion-mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 COLOUR = (3, 32, 32)
 
 
@@ -28,9 +33,17 @@ def colour_images(count=8, seed=0):
     return ImageSet(images, rng.integers(0, 10, count), tuple(f"class {k}" for k in range(10)), f"noise:{seed}")
 
 
+def shape_of(experiment):
+    return (1, 28, 28) if experiment["data"]["train"].startswith("fashion-mnist") else COLOUR
+
+
+def classes_of(experiment):
+    return 100 if experiment["data"]["train"].startswith("cifar100") else 10
+
+
 def student_of(experiment):
     settings = experiment["student"]
-    return Student(SHAPES[experiment["name"]], 10, max(settings["budgets"]), **settings["model"])
+    return Student(shape_of(experiment), classes_of(experiment), max(settings["budgets"]), **settings["model"])
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
@@ -41,8 +54,9 @@ def test_file_names_itself_and_small_students(path):
     assert sum(experiment["student"]["training"]["channels"].values()) == pytest.approx(1)
     Augmentation(**experiment["store"]["augmentation"])
     student = student_of(experiment)
-    assert count_parameters(student)["total"] <= 500_000
-    assert count_macs(student, SHAPES[path.stem])["total"] <= 60_000_000
+    parameters, macs = (2_900_000, 300_000_000) if path.stem == "cifar100" else (500_000, 60_000_000)
+    assert count_parameters(student)["total"] <= parameters
+    assert count_macs(student, shape_of(experiment))["total"] <= macs
 
 
 def test_cifar10_experiment_takes_its_steps(tmp_path):
@@ -112,3 +126,145 @@ def test_augmentation_moves_the_colours_of_a_pixel_together():
 def test_unknown_blocks_are_refused(blocks):
     with pytest.raises(CodecError, match="three strings of the letters d r"):
         Student(COLOUR, 10, 8, blocks=blocks)
+
+
+@pytest.mark.parametrize("name", ["cifar100", "cifar10-wrn"])
+def test_experiment_with_a_wide_resnet_takes_its_steps(name, tmp_path):
+    """Its own settings on sixteen images of noise, the teacher at depth 10 and width 1: teacher, store, student."""
+    torch.set_num_threads(1)
+    experiment = load_experiment(ROOT / "models" / "experiments" / f"{name}.yaml")
+    classes, settings, stored = classes_of(experiment), experiment["student"], experiment["store"]
+    rng = np.random.default_rng(0)
+    labels, names = rng.integers(0, classes, 16), tuple(f"class {k}" for k in range(classes))
+    train = ImageSet(rng.integers(0, 256, (16, *COLOUR), np.uint8), labels, names, "noise")
+    training = experiment["teacher"]["training"]
+    assert training["model"]["kind"] == "wide-resnet"
+    small = {"epochs": 2, "batch": 8, "model": training["model"] | {"depth": 10, "widen": 1}}
+    train_teacher(training | small, train, train, tmp_path / "teacher")
+    teacher = open_teacher(str(tmp_path / "teacher" / "teacher.safetensors"))
+    assert isinstance(teacher, WideResNet)
+    augmentation = Augmentation(**stored["augmentation"])
+    build_store(tmp_path / "store", teacher, train, 2, stored["kept"], augmentation, stored["seed"], stored["bfloat16"])
+    store = KnowledgeStore(tmp_path / "store")
+    assert store.records.dtype.itemsize <= 40
+    torch.manual_seed(0)
+    config = settings["training"] | {"epochs": 1, "batch": 8}
+    budgets, range_db = tuple(settings["budgets"]), tuple(settings["snr_range_db"])
+    student = train_student(config, student_of(experiment), budgets, range_db, train, train, tmp_path / "s", store)
+    assert all(torch.isfinite(value).all() for value in student.state_dict().values())
+
+
+def test_wide_resnet_has_the_papers_size_and_learns(tmp_path):
+    """WRN-28-10 has 36.5 M parameters (arXiv 1605.07146, table 4); a small one fits a few images, and resumes."""
+    with torch.device("meta"):
+        assert round(sum(p.numel() for p in WideResNet(COLOUR, 10, 28, 10).parameters()) / 1e6, 1) == 36.5
+    torch.set_num_threads(1)
+    train = load_images("synthetic:80")
+    config = {
+        "seed": 1,
+        "epochs": 6,
+        "batch": 20,
+        "learning_rate": 0.1,
+        "weight_decay": 5e-4,
+        "average_decay": 0.5,
+        "bfloat16": True,
+        "model": {"kind": "wide-resnet", "depth": 10, "widen": 1},
+        "augmentation": {"pad": 1, "mirror": False, "erase": 0.0},  # a mirrored grating is of another class
+    }
+    network = train_teacher(config, train, train, tmp_path / "teacher")
+    assert (teacher_logits(network, train.images).argmax(1) == train.labels).mean() > 0.6
+    again = train_teacher(config, train, train, tmp_path / "teacher")
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, again.state_dict()[key]), key
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ({"kind": "transformer"}, "known are residual, wide-resnet"),
+        ({"kind": "wide-resnet", "depth": 27}, "10, 16, 22"),
+        ({"kind": "wide-resnet", "wide": 2}, "wide"),
+    ],
+)
+def test_unknown_teachers_are_refused(model, reason):
+    with pytest.raises(CodecError, match=reason):
+        build_teacher(image_shape=COLOUR, classes=10, **model)
+
+
+def write(folder, name, text):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.yaml").write_text(text)
+    return folder / f"{name}.yaml"
+
+
+def test_experiments_inherit_from_files_beside_and_above(tmp_path):
+    write(
+        tmp_path,
+        "first",
+        "{name: first, title: t, data: {train: a, test: b}, teacher: {name: n}, store: {views: 2, kept: 3}, "
+        "student: {budgets: [4, 8], training: {seed: 1, channels: {awgn: 0.5, selective: 0.5}}}}",
+    )
+    write(tmp_path / "rows", "second", "{base: first, name: second, store: {views: 9}, student: {budgets: [8]}}")
+    third = write(
+        tmp_path / "rows",
+        "third",
+        "{base: second, name: third, teacher: null, store: null, "
+        "student: {training: {channels: {awgn: 1.0, selective: null}}}}",
+    )
+    second = load_experiment(tmp_path / "rows" / "second.yaml")
+    assert second["name"] == "second"
+    assert "title" not in second
+    assert second["store"] == {"views": 9, "kept": 3}
+    assert second["student"]["budgets"] == [8]
+    assert load_experiment(third) == {
+        "name": "third",
+        "data": {"train": "a", "test": "b"},
+        "student": {"budgets": [8], "training": {"seed": 1, "channels": {"awgn": 1.0}}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{base: nothing, name: x}", "is neither .*nothing.yaml"),
+        ("{base: x, name: x}", "inherits from itself"),
+        ("{base: y, name: x}", "inherits from itself"),
+        ("{base: z}", "section name is missing"),
+    ],
+)
+def test_wrong_inheritance_is_refused(tmp_path, text, reason):
+    path = write(tmp_path, "x", text)
+    write(tmp_path, "y", "{base: x, name: y}")
+    write(tmp_path, "z", "{name: z, data: {}, student: {}}")
+    with pytest.raises(CodecError, match=reason):
+        load_experiment(path)
+
+
+def test_teacher_command_trains_only_the_teacher(tmp_path):
+    training = {
+        "seed": 1,
+        "epochs": 1,
+        "batch": 20,
+        "learning_rate": 0.05,
+        "weight_decay": 5e-4,
+        "average_decay": 0.5,
+        "bfloat16": False,
+        "model": {"kind": "wide-resnet", "depth": 10, "widen": 1},
+    }
+    experiment = {
+        "name": "small",
+        "data": {"train": "synthetic:40", "validation": "synthetic:20", "test": "synthetic:20"},
+        "teacher": {"training": training},
+        "store": {},
+        "student": {},
+    }
+    path, work = tmp_path / "small.yaml", tmp_path / "work"
+    path.write_text(yaml.safe_dump(experiment))
+    done = CliRunner().invoke(main, ["store", "teacher", str(path), "--work", str(work), "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    assert isinstance(open_teacher(str(work / "teacher" / "teacher.safetensors")), WideResNet)
+    assert {file.name for file in work.iterdir()} == {"teacher"}
+    path.write_text(yaml.safe_dump(experiment | {"teacher": {"name": "cifar10-resnet20"}}))
+    done = CliRunner().invoke(main, ["store", "teacher", str(path), "--work", str(work)])
+    assert done.exit_code == 2
+    assert "has no training" in done.output

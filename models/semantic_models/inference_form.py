@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A trained network in the form that inference runs: the same function with fewer operations."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils.flop_counter import conv_flop_count
+
+
+def _convolution_flops(images, weight, *_settings, out_shape=None, **_more) -> int:
+    return conv_flop_count(images, weight, out_shape)
+
+
+FLOPS = {torch.ops.aten.mkldnn_convolution: _convolution_flops}  # what torch's flop counter does not know by itself
+
+
+class OneKernelConvolution(nn.Module):
+    """A convolution on the CPU that takes one image by the same kernel as many.
+
+    nn.Conv2d has another kernel for a single image and a single thread, which rounds differently.
+    """
+
+    def __init__(self, convolution: nn.Conv2d):
+        super().__init__()
+        self.weight, self.bias = convolution.weight, convolution.bias
+        self.settings = convolution.padding, convolution.stride, convolution.dilation, convolution.groups
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.mkldnn_convolution(images, self.weight, self.bias, *self.settings)
+
+
+def for_inference(model: nn.Module, device: torch.device) -> nn.Module:
+    """Fold every batch norm into the convolution before it and move the model to the device, channels last."""
+    model = model.eval().requires_grad_(False)
+    for block in model.modules():
+        if isinstance(block, nn.Sequential) and len(block) > 1 and isinstance(block[1], nn.BatchNorm2d):
+            block[0], block[1] = fuse_conv_bn_eval(block[0], block[1]), nn.Identity()
+    model = model.to(device, memory_format=torch.channels_last)
+    if device.type == "cpu" and torch.backends.mkldnn.is_available():
+        _replace_convolutions(model)
+    return model
+
+
+def _replace_convolutions(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, nn.Conv2d):
+            setattr(module, name, OneKernelConvolution(child))
+        else:
+            _replace_convolutions(child)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an epoch costs: labels alone, the teacher from its store, the teacher in the loop. The real training loop."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import torch
+
+from .augmentation import Augmentation
+from .data import ImageSet, load_images
+from .device import choose_device
+from .errors import CodecError
+from .knowledge_store import KnowledgeStore, build_store
+from .student import Student
+from .student_training import train_student
+from .teacher import build_teacher
+from .teachers import open_teacher
+
+MODES = ("labels", "store", "online")
+_VALIDATION_IMAGES = 100  # not part of the time
+
+
+def epoch_costs(experiment: dict, images: int, repeats: int, device: str = "auto") -> dict:
+    """Train one epoch of the experiment's student on its first `images` training images in each of MODES, in turns.
+
+    The teacher is the experiment's; where the experiment trains it, one of its shape with fresh weights, which costs as
+    much. Returns {experiment, device, threads, images, repeats, clock, seconds: {mode: [each repeat]},
+    store_over_labels, online_over_store}: ratios of the least times. clock: "processor" on a CPU (other programs do not
+    count), "wall" on a GPU. The time is that of the loop over all batches, loader included, without validation and
+    checkpoint.
+    """
+    if "teacher" not in experiment:
+        raise CodecError(f"experiment {experiment['name']}: has no teacher, so there is nothing to compare")
+    chosen = choose_device(device)
+    whole = load_images(experiment["data"]["train"])
+    if not experiment["student"]["training"]["batch"] <= images <= len(whole):
+        raise CodecError(f"experiment {experiment['name']}: {images} images, give a batch to all {len(whole)}")
+    train = ImageSet(whole.images[:images], whole.labels[:images], whole.classes, f"first {images} of {whole.name}")
+    few = slice(_VALIDATION_IMAGES)
+    validation = ImageSet(whole.images[few], whole.labels[few], whole.classes, "validation")
+    settings, shape = experiment["student"], whole.images.shape[1:]
+    teacher = _teacher(experiment["teacher"], shape, len(whole.classes), chosen)
+    clock = "seconds" if chosen.type == "cuda" else "processor_seconds"
+    seconds: dict[str, list[float]] = {mode: [] for mode in MODES}
+    with tempfile.TemporaryDirectory() as scratch:
+        path, stored = Path(scratch) / "teacher.store", experiment["store"]
+        augmentation = Augmentation(**stored["augmentation"])
+        build_store(path, teacher, train, 1, stored["kept"], augmentation, stored["seed"], stored["bfloat16"])
+        store = KnowledgeStore(path)
+        config = settings["training"] | {"epochs": 1, "augmentation": stored["augmentation"]}
+        for turn in range(repeats + 1):  # the first one warms up and does not count
+            for mode in MODES[turn % 3 :] + MODES[: turn % 3]:
+                folder = Path(scratch) / f"{mode}-{turn}"
+                torch.manual_seed(0)
+                student = Student(shape, len(whole.classes), max(settings["budgets"]), **settings["model"])
+                train_student(
+                    config,
+                    student,
+                    tuple(settings["budgets"]),
+                    tuple(settings["snr_range_db"]),
+                    train,
+                    validation,
+                    folder,
+                    store if mode == "store" else None,
+                    chosen,
+                    teacher if mode == "online" else None,
+                )
+                if turn:
+                    seconds[mode].append(json.loads((folder / "log.jsonl").read_text())[clock])
+    least = {mode: min(times) for mode, times in seconds.items()}  # interference only ever adds
+    return {
+        "experiment": experiment["name"],
+        "device": str(chosen),
+        "threads": torch.get_num_threads(),
+        "images": images,
+        "repeats": repeats,
+        "clock": "wall" if clock == "seconds" else "processor",
+        "seconds": seconds,
+        "store_over_labels": least["store"] / least["labels"],
+        "online_over_store": least["online"] / least["store"],
+    }
+
+
+def _teacher(section: dict, shape, classes: int, device: torch.device):
+    if "name" in section:
+        return open_teacher(section["name"], device)
+    model = build_teacher(image_shape=shape, classes=classes, **section["training"].get("model", {}))
+    return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The CIFAR-10 codec does what its folder says, on this machine."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from gr_semantic.paths import ZOO
+from semantic_models import SemanticCodec, load_images
+from semantic_models.evaluate import count_macs, count_parameters
+
+FOLDER = ZOO / "cifar10"
+HAS_IMAGES = (Path(os.environ.get("GR_SEMANTIC_DATA", "")) / "cifar-10-batches-bin" / "test_batch.bin").is_file()
+
+
+@pytest.fixture(scope="module")
+def codec():
+    return SemanticCodec.load(FOLDER, device="cpu")
+
+
+def test_golden_vectors(codec):
+    golden = load_file(FOLDER / "golden.safetensors")
+    expected, received = (golden[key].view(np.complex64)[..., 0] for key in ("symbols", "received"))
+    symbols = codec.encode(golden["images"], float(golden["snr_db"][0]), expected.shape[1])
+    assert np.abs(symbols - expected).max() < 1e-3
+    logits = codec.decode(received, golden["noise_var"])
+    assert np.abs(logits - golden["logits"]).max() < 1e-2
+
+
+def test_small_at_both_ends(codec):
+    assert count_parameters(codec.model)["total"] <= 500_000
+    assert count_macs(codec.model, codec.image_shape)["total"] <= 60_000_000
+
+
+@pytest.mark.skipif(not HAS_IMAGES, reason="GR_SEMANTIC_DATA has no cifar-10-batches-bin")
+@pytest.mark.parametrize(("snr_db", "budget"), [(10.0, 8), (0.0, 32), (5.0, 4)])
+def test_accuracy_on_2000_test_images(codec, snr_db, budget):
+    """Within 2 points (three standard errors of 2,000 images) of the table, through noise of this test's own making."""
+    test = load_images("cifar10:test[0:2000]", like=codec)
+    symbols = codec.encode(test.images, snr_db, budget)
+    noise_var = np.float32(10 ** (-snr_db / 10))
+    noise = np.random.default_rng(3).normal(size=(*symbols.shape, 2)) @ [1, 1j] * np.sqrt(noise_var / 2)
+    predicted = codec.decode((symbols + noise).astype(np.complex64), noise_var).argmax(1)
+    assert abs((predicted == test.labels).mean() - codec.reference_accuracy(snr_db, budget)) < 0.02

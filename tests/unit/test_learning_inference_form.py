@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The form in which a codec runs gives what the trained network gives, and counts as much work."""
+
+import copy
+
+import pytest
+import torch
+
+from semantic_models.evaluate import count_macs
+from semantic_models.inference_form import OneKernelConvolution, for_inference
+from semantic_models.student import Student
+
+SHAPE = (3, 32, 32)
+
+
+@pytest.fixture(scope="module")
+def student():
+    torch.manual_seed(3)
+    model = Student(SHAPE, 10, 8, widths=(8, 64, 64), blocks=("d", "r", "r"))
+    images = torch.rand(16, *SHAPE)
+    model.train()
+    for _ in range(20):  # running means and variances that are not those of a new network
+        model.encoder(images)
+    return model.eval().requires_grad_(False)
+
+
+def test_same_function(student):
+    images = torch.rand(8, *SHAPE)
+    expected = student.encoder(images)
+    found = for_inference(copy.deepcopy(student), torch.device("cpu")).encoder(images)
+    assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+def test_one_image_by_the_kernel_of_many(student):
+    """On one thread nn.Conv2d would take another kernel for one image, which rounds differently."""
+    form = for_inference(copy.deepcopy(student), torch.device("cpu"))
+    assert any(isinstance(module, OneKernelConvolution) for module in form.modules())
+    images = torch.rand(8, *SHAPE)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        many = form.encoder.pooled(images)
+        one_by_one = torch.cat([form.encoder.pooled(image[None]) for image in images])
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(one_by_one, many)
+
+
+def test_counts_the_same_work(student):
+    assert count_macs(for_inference(copy.deepcopy(student), torch.device("cpu")), SHAPE) == count_macs(student, SHAPE)
+    assert count_macs(student, SHAPE)["edge"] > 1e6

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`gr-semantic bench store`: who is asked in which kind of epoch. Times themselves are not tested."""
+
+import json
+
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+from test_learning_training import CONFIG, EXPERIMENT
+
+from gr_semantic.cli.main import main
+from semantic_models import CodecError, store_speed
+from semantic_models.store_speed import MODES, epoch_costs
+from semantic_models.teacher import Teacher
+
+
+def test_only_the_online_epochs_ask_the_teacher(monkeypatch):
+    torch.set_num_threads(1)
+    asked = []
+
+    class Counting(Teacher):
+        def forward(self, images):
+            asked.append(len(images))
+            return super().forward(images)
+
+    monkeypatch.setattr(store_speed, "_teacher", lambda *_: Counting(widths=(4, 8, 8)).eval())
+    images, repeats = 60, 2
+    result = epoch_costs(EXPERIMENT, images, repeats, "cpu")
+    steps = images // CONFIG["batch"]
+    assert asked == [images] + [CONFIG["batch"]] * steps * (repeats + 1)  # the store once, then one mode of three
+    assert result["clock"] == "processor"
+    assert {mode: len(times) for mode, times in result["seconds"].items()} == dict.fromkeys(MODES, repeats)
+    assert result["store_over_labels"] > 0
+    assert result["online_over_store"] > 0
+
+
+@pytest.mark.parametrize("images", [5, 401])
+def test_number_of_images_is_checked(images):
+    with pytest.raises(CodecError, match="a batch to all 400"):
+        epoch_costs(EXPERIMENT, images, 1, "cpu")
+
+
+def test_command_prints_json_for_each_experiment(tmp_path):
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(EXPERIMENT))
+    arguments = ["bench", "store", str(path), "--images", "40", "--repeats", "1", "--device", "cpu", "--json"]
+    done = CliRunner(mix_stderr=False).invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    (result,) = json.loads(done.stdout)
+    assert result["experiment"] == "small"
+    assert result["images"] == 40
+
+
+def test_experiment_without_teacher_is_refused():
+    with pytest.raises(CodecError, match="has no teacher"):
+        epoch_costs({key: EXPERIMENT[key] for key in ("name", "data", "student")}, 40, 1, "cpu")
