@@ -7,10 +7,12 @@ import os
 import numpy as np
 
 from ..channel import ChannelConfig
-from ..errors import UserError
-from .sigmf_file import Recording, RecordingWriter, field
+from .namespace import field
+from .sigmf_file import Recording, RecordingWriter
 
 _SETTLE = 64  # zeros beyond the channel's own delay that bring the end of the last frame out
+_OF_THE_FILE = ("full_scale", "clipped_samples", "status")  # and not of what is in it
+_MEASURED = ("measured_snr_db", "cfo_hz", "sro_ppm", "evm_db", "predictions")  # before this channel
 
 
 def write_through_channel(
@@ -23,8 +25,6 @@ def write_through_channel(
         UserError: a setting that does not fit the sample rate, or a file that cannot be written.
     """
     earlier = source.own.get("channels", [])
-    if not isinstance(earlier, list):
-        raise UserError(f"{source.name}: gr_semantic:channels is {earlier!r}, expected a list")
     channel = config.build(sample_rate_hz, seed)
     delay = channel.latency_samples + config.delay_samples
     stretch = 1 + config.sro_ppm * 1e-6
@@ -32,7 +32,8 @@ def write_through_channel(
 
     def moved(part):
         start, count = part["core:sample_start"], part.get("core:sample_count")
-        new = {**part, "core:sample_start": round((start + delay) * stretch)}
+        new = {key: value for key, value in part.items() if key not in map(field, _MEASURED)}
+        new["core:sample_start"] = round((start + delay) * stretch)
         return new if count is None else {**new, "core:sample_count": round(count * stretch)}
 
     with RecordingWriter(name) as writer:
@@ -44,7 +45,8 @@ def write_through_channel(
             writer.write(channel.process(samples))
         writer.write(channel.process(np.zeros(math.ceil(delay) + _SETTLE, np.complex64)))
         applied = {"config": config.to_dict(), "seed": seed, "latency_samples": channel.latency_samples}
-        own = {**source.own, "channels": [*earlier, applied]}
+        own = {key: value for key, value in source.own.items() if key not in _OF_THE_FILE}
+        own["channels"] = [*earlier, applied]
         captures = source.metadata["captures"]
         writer.finish(
             sample_rate_hz,

@@ -7,16 +7,17 @@ import numpy as np
 
 from ..errors import UserError
 from ..modem import Frame, Waveform
-from .sigmf_file import field, own_fields
+from .namespace import field, own_fields
 
 
 @dataclass(frozen=True)
 class FrameTruth:
-    """One frame as it was sent.
+    """One frame as it was sent, and what the run that made the recording measured of it.
 
-    start_sample, sample_count: where it lies in the recording. sequence, budget, image_count, snr_db: its header's.
-    images, labels: indices into the image set and true classes, or None. qpsk: (seed, frame number), from which
-    `qpsk_bits` makes the payload, or None.
+    start_sample, sample_count: where it lies in the recording. sequence, budget, image_count, snr_db, kind: its
+    header's. images, labels: indices into the image set and true classes, or None. qpsk: (seed, frame number), from
+    which `qpsk_bits` makes the payload, or None. measured_snr_db, cfo_hz, sro_ppm, evm_db, predictions: the run's, or
+    None.
     """
 
     start_sample: int
@@ -28,6 +29,12 @@ class FrameTruth:
     images: list[int] | None = None
     labels: list[int] | None = None
     qpsk: list[int] | None = None
+    kind: str = "data"
+    measured_snr_db: float | None = None
+    cfo_hz: float | None = None
+    sro_ppm: float | None = None
+    evm_db: float | None = None
+    predictions: list[int] | None = None
 
     def to_annotation(self) -> dict:
         """The SigMF annotation; `from_annotation` reads it."""
@@ -44,7 +51,7 @@ class FrameTruth:
         """The frame of an annotation, or None if it is not about a frame of ours.
 
         Raises:
-            UserError: a field is missing or of the wrong type.
+            UserError: a field is missing, or a list has not one entry an image. Types have been checked on reading.
         """
         own = own_fields(annotation)
         if "sequence" not in own:
@@ -56,11 +63,7 @@ class FrameTruth:
                 sample_count=annotation.get("core:sample_count", 0),
                 **{name: value for name, value in own.items() if name in known},
             )
-            whole = [truth.sequence, truth.budget, truth.image_count, *(truth.images or []), *(truth.labels or [])]
-            whole += truth.qpsk or []
-            right = all(isinstance(value, int) and value >= 0 for value in whole)
-            right &= truth.labels is None or len(truth.labels) == truth.image_count
-            right &= truth.qpsk is None or len(truth.qpsk) == 2
+            right = all(part is None or len(part) == truth.image_count for part in (truth.images, truth.labels))
         except TypeError:
             right = False
         if not right:
@@ -89,22 +92,21 @@ class TruthTable:
     """The frames that a recording should hold; each is matched once.
 
     A found frame matches if its header is the one sent and it starts within one OFDM symbol of where it should.
+    samples_per_sample: the recording's sample rate over the waveform's.
     """
 
-    def __init__(self, wf: Waveform, annotations: list[dict]):
+    def __init__(self, wf: Waveform, annotations: list[dict], samples_per_sample: float = 1.0):
         truths = [FrameTruth.from_annotation(annotation) for annotation in annotations]
-        self._open: dict[int, list[FrameTruth]] = {}
+        self._open: dict[tuple[str, int], list[FrameTruth]] = {}
         for truth in filter(None, truths):
-            self._open.setdefault(truth.sequence, []).append(truth)
-        self._tolerance = wf.symbol_len
+            self._open.setdefault((truth.kind, truth.sequence), []).append(truth)
+        self._tolerance = wf.symbol_len * samples_per_sample
         self.expected = sum(len(frames) for frames in self._open.values())
 
     def match(self, frame: Frame) -> FrameTruth | None:
-        """The truth of a found frame, or None: it is false."""
+        """The truth of a found frame (start_sample: in the recording), or None: it is false."""
         header = frame.header
-        if header.kind != "data":
-            return None
-        waiting = self._open.get(header.sequence, [])
+        waiting = self._open.get((header.kind, header.sequence), [])
         for truth in waiting:
             same = (truth.budget, truth.image_count) == (header.budget, header.image_count)
             if same and abs(truth.start_sample - frame.start_sample) <= self._tolerance:

@@ -30,13 +30,14 @@ PICTURES = {
 }
 
 
-def render_page(manifest: dict, summary: dict, clean_accuracy: float) -> str:
+def render_page(manifest: dict, summary: dict, clean_accuracy: float, where: str = "demo") -> str:
     """The page's HTML.
 
     Args:
         manifest: as made by make_manifest.
         summary: as made by gr_semantic.link.summary.summarize.
         clean_accuracy: of the student without a channel, 0..1.
+        where: the loop ran, for the title.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -44,7 +45,7 @@ def render_page(manifest: dict, summary: dict, clean_accuracy: float) -> str:
     config = manifest["config"]
     closed = config["feedback"]
     return environment.get_template("page.html").render(
-        title="gr-semantic demo: " + ("the closed loop" if closed else "open loop, without feedback"),
+        title=f"gr-semantic {where}: " + ("the closed loop" if closed else "open loop, without feedback"),
         subtitle=(
             f"{summary['frames_sent'] * config['slot_len'] / config['sample_rate_hz']:.1f} s of link time, seed "
             f"{config['seed']}, {config['images_per_frame']} images a frame from {config['images']}, "

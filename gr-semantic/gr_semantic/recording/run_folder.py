@@ -16,6 +16,10 @@ from gr_semantic.paths import ROOT
 from gr_semantic.replacing import replacing
 
 MANIFEST, FRAMES, SUMMARY, PAGE = "manifest.json", "frames.csv", "summary.json", "index.html"
+AIR, FEEDBACK_AIR = "air.sigmf-meta", "feedback-air.sigmf-meta"  # of the two directions, if they were recorded
+_RECORDINGS = [
+    name.replace("-meta", f"-{part}") for name in (AIR, FEEDBACK_AIR) for part in ("data", "journal", "meta")
+]
 _FORMAT = "gr-semantic run 1"
 
 
@@ -27,17 +31,21 @@ class RunFolder:
     Args:
         path: the folder.
         old_files: names of further files that an earlier run may have left (plots).
+        resume: go on in the folder of an earlier run, whose files stay.
 
     Raises:
         UserError: it cannot be created or written, or holds something else.
     """
 
-    def __init__(self, path: str | os.PathLike, old_files: tuple[str, ...] = ()):
+    def __init__(self, path: str | os.PathLike, old_files: tuple[str, ...] = (), resume: bool = False):
         self.path = Path(path).expanduser()
         with self._naming_errors():
-            self.path.mkdir(parents=True, exist_ok=True)
-            if any(self.path.iterdir()):
-                self._clear(old_files)
+            if resume:
+                self.read_manifest()
+            else:
+                self.path.mkdir(parents=True, exist_ok=True)
+                if any(self.path.iterdir()):
+                    self._clear(old_files)
             probe = self.path / ".writable.part"
             probe.touch()
             probe.unlink()
@@ -58,15 +66,24 @@ class RunFolder:
         with self._naming_errors(), replacing(self.path / name) as part:
             yield part
 
-    def _clear(self, names):
-        manifest = self.path / MANIFEST
+    def read_manifest(self) -> dict:
+        """The manifest of the run that the folder holds. Raises UserError if it holds none."""
+        manifest = self._manifest()
+        if manifest is None:
+            raise UserError(f"{self.path} holds no earlier run")
+        return manifest
+
+    def _manifest(self):
         try:
-            ours = json.loads(manifest.read_text(encoding="utf-8")).get("format") == _FORMAT
-        except (FileNotFoundError, ValueError, AttributeError):
-            ours = False
-        if not ours:
+            manifest = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
+            return manifest if manifest.get("format") == _FORMAT else None
+        except (FileNotFoundError, NotADirectoryError, ValueError, AttributeError):
+            return None
+
+    def _clear(self, names):
+        if self._manifest() is None:
             raise UserError(f"{self.path} is not empty and holds no earlier run; name a new folder")
-        for name in (FRAMES, SUMMARY, PAGE, *names, MANIFEST):
+        for name in (FRAMES, SUMMARY, PAGE, *_RECORDINGS, *names, MANIFEST):
             (self.path / name).unlink(missing_ok=True)
 
     @contextmanager
@@ -77,9 +94,9 @@ class RunFolder:
             raise UserError(f"cannot write run folder {self.path}: {error.strerror or error}") from None
 
 
-def default_run_path(now: datetime | None = None) -> Path:
-    """runs/demo-DATE-TIME in the current folder."""
-    return Path("runs") / f"demo-{now or datetime.now():%Y%m%d-%H%M%S}"
+def default_run_path(now: datetime | None = None, name: str = "demo") -> Path:
+    """runs/NAME-DATE-TIME in the current folder."""
+    return Path("runs") / f"{name}-{now or datetime.now():%Y%m%d-%H%M%S}"
 
 
 def make_manifest(

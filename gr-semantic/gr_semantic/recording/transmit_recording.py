@@ -70,7 +70,7 @@ def write_transmission(config: TransmitConfig, name: str | os.PathLike) -> dict:
             meter.add(samples)
             images += header.image_count
         own |= {"waveform": wf.model_dump(), "link_id": config.link_id, "papr_db": meter.papr_db}
-        own["papr_limit_db"] = config.papr_limit_db
+        own |= {"papr_limit_db": config.papr_limit_db, "waveform_rate_hz": config.sample_rate_hz}
         writer.finish(config.sample_rate_hz, own, annotations)
         return {
             "frames": len(annotations),
