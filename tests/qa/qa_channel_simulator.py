@@ -147,6 +147,21 @@ def test_stops_in_any_state(sro_ppm):
     bench.wait()
 
 
+def test_any_impairment_can_be_changed_while_it_runs():
+    """The channel starts anew with the new setting; what was moved before stays, and a wrong value changes nothing."""
+    block = ChannelSimulator(1e6, seed=3, snr_db=12, multipath="flat")
+    block.set_snr_db(20)
+    before = block.channel
+    block.set_impairments({"multipath": "flat", "fading": "static"})
+    assert block.channel is before
+    block.set_impairments({"multipath": "nonsense"})
+    assert block.channel is before
+    block.set_impairments({"multipath": "tdl-a:500ns", "iq_gain_db": 1.0})
+    sent = np.exp(2j * np.pi * 0.01 * np.arange(4000)).astype(np.complex64)
+    expected = ChannelConfig(snr_db=20, multipath="tdl-a:500ns", iq_gain_db=1.0).build(1e6, 3).process(sent)
+    np.testing.assert_array_equal(block.channel.process(sent), expected)
+
+
 def test_block_description_fits_the_block():
     """Every setting of ChannelConfig is a parameter in Companion, and its callbacks exist."""
     described = yaml.safe_load((paths.GRC_BLOCKS / "semantic_channel_simulator.block.yml").read_text())
@@ -165,11 +180,12 @@ options:
 blocks:
 - {name: samp_rate, id: variable, parameters: {value: '1e6'}, states: {state: enabled}}
 - {name: snr, id: variable, parameters: {value: '10'}, states: {state: enabled}}
+- {name: multipath, id: variable, parameters: {value: '"tdl-a:100ns"'}, states: {state: enabled}}
 - {name: source, id: analog_const_source_x, parameters: {type: complex, const: '1'}, states: {state: enabled}}
 - {name: head, id: blocks_head, parameters: {type: complex, num_items: '5000'}, states: {state: enabled}}
 - name: channel
   id: semantic_channel_simulator
-  parameters: {snr_db: snr, cfo_hz: '100', sro_ppm: '-3', multipath: tdl-a:100ns, fading: doppler, doppler_hz: '9',
+  parameters: {snr_db: snr, cfo_hz: '100', sro_ppm: '-3', multipath: multipath, fading: doppler, doppler_hz: '9',
     pa_backoff_db: '6'}
   states: {state: enabled}
 - {name: sink, id: blocks_vector_sink_x, parameters: {type: complex}, states: {state: enabled}}
@@ -198,3 +214,5 @@ def test_companion_compiles_and_the_result_runs(tmp_path, monkeypatch):
     np.testing.assert_array_equal(np.array(flowgraph.sink.data(), np.complex64), expected)
     flowgraph.set_snr(-7)
     assert flowgraph.channel.channel.find(Noise).snr_db == -7
+    flowgraph.set_multipath("tdl-c:300ns")  # a variable of the parameter's own name
+    assert flowgraph.channel.config == config.model_copy(update={"snr_db": -7, "multipath": "tdl-c:300ns"})

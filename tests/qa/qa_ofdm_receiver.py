@@ -52,6 +52,9 @@ def test_streaming_equals_the_reference(rng):
         assert tuple(meta[k] for k in ("start_sample", "measured_snr_db", "cfo_hz", "sro_ppm", "evm_db")) == measured
     shown = bench["constellation"].wait_for(10)
     np.testing.assert_array_equal(shown[3][1], pdus[3][1])
+    np.testing.assert_array_equal(shown[3][0]["carrier_error_lin"], reference[3].carrier_error_lin)
+    assert shown[3][0]["carriers"].tolist() == WF.occupied[WF.data_index].tolist()
+    assert 10 * np.log10(np.mean(shown[3][0]["carrier_error_lin"])) == pytest.approx(reference[3].evm_db, abs=0.01)
     assert bench["status"].pdus == []
 
 

@@ -6,7 +6,7 @@ from gnuradio import blocks, gr
 
 from gr_semantic.blocks.ofdm_transmitter import OfdmTransmitter
 from gr_semantic.errors import UserError
-from gr_semantic.modem import Header, Waveform, modulate
+from gr_semantic.modem import Header, Waveform, modulate, receive
 
 SLOT_LEN = 4096
 WF = Waveform.load("ofdm64")
@@ -160,3 +160,33 @@ def test_settings_are_checked():
         OfdmTransmitter(WF, slot_len=-1)
     with pytest.raises(UserError, match="nonsense"):
         OfdmTransmitter("nonsense")
+
+
+def test_on_demand_a_late_slot_begins_later_and_bursts_go_where_there_is_room(rng):
+    transmitter = OfdmTransmitter(WF, slot_len=SLOT_LEN, on_demand=True, gap_len=64)
+    bench = Bench(transmitter, "slots")
+    sink = samples_of(bench, transmitter, 10_000_000)
+    symbols = random_symbols(rng, 4, 8)
+    report = {"kind": "feedback", "link_id": 3, "sequence": 9, "snr_db": 1.0, "acked_sequence": 0, "received": 1}
+    with bench:
+        wait_until(lambda: len(sink.data()) > 0)  # zeros pass while slot 0 is not there
+        for number in range(2):
+            bench.post("symbols", {"slot": number} | data_fields(symbols, number), symbols.reshape(-1))
+        bench["slots"].wait_for(2)
+        bench.post("symbols", report | {"lost": 0})
+        wait_until(lambda: transmitter.frames_sent == 3 and transmitter.late_samples > 3 * SLOT_LEN)
+        bench.post("symbols", {"kind": "end"})
+        wait_until(lambda: transmitter._ended)
+    samples = np.array(sink.data(), np.complex64)
+    frames = receive(WF, samples)
+    assert [(frame.header.kind, frame.header.sequence) for frame in frames] == [
+        ("data", 0),
+        ("data", 1),
+        ("feedback", 9),
+    ]
+    ticks = bench["slots"].metas
+    assert [meta["slot"] for meta in ticks] == [0, 1] and ticks[0]["sample"] > 0
+    for frame, meta in zip(frames, ticks, strict=False):
+        sent = modulate(WF, frame.header, symbols)
+        np.testing.assert_array_equal(samples[meta["sample"] :][: len(sent)], sent)
+    assert ticks[1]["sample"] >= ticks[0]["sample"] + SLOT_LEN

@@ -7,6 +7,7 @@ from bench import Bench
 from gr_semantic.blocks.pdu import tick
 from gr_semantic.blocks.rate_controller import RateController
 from gr_semantic.errors import UserError
+from semantic_models.testing import tiny_codec
 
 
 def report(slot, snr_db):
@@ -51,6 +52,23 @@ def test_open_loop_ignores_reports_until_it_is_closed(codec):
         metas = [meta for meta, _ in bench["profile"].wait_for(3)]
     assert [(meta["snr_db"], meta["budget"]) for meta in metas[:2]] == [(5.0, 16)] * 2
     assert metas[2]["snr_db"] == -3.0
+
+
+def test_a_new_codec_brings_its_budgets_and_waits_for_a_report(codec, tmp_path):
+    other = tiny_codec(tmp_path / "other", budgets=(2, 6))
+    with Bench(RateController(codec, 0.02), "profile") as bench:
+        bench.post("feedback", report(0, 12.0))
+        bench.post("feedback", tick(0))
+        bench["profile"].wait_for(3)
+        bench.block.set_codec(other)
+        bench.post("feedback", tick(1))
+        bench.post("feedback", report(2, 12.0))
+        bench.post("feedback", tick(2))
+        waiting, reported = [meta for meta, _ in bench["profile"].wait_for(5)[3:]]
+        bench.block.set_codec("no-such-codec")
+        bench["status"].wait_for(1)
+    assert waiting["snr_db"] == bench.block.codec.snr_range_db[0] and waiting["slot"] == 3
+    assert reported["snr_db"] == 12.0 and reported["budget"] in (2, 6)
 
 
 @pytest.mark.parametrize("change", [{"snr_db": math.nan}, {"snr_db": "x"}, {"measured_slot": None}, {"slot": 1.5}])

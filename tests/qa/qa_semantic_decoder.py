@@ -5,7 +5,8 @@ from bench import Bench, random_symbols
 
 from gr_semantic.blocks.pdu import tick
 from gr_semantic.blocks.semantic_decoder import SemanticDecoder
-from semantic_models import CodecError
+from semantic_models import CodecError, SemanticCodec
+from semantic_models.testing import tiny_codec
 
 
 def frame(codec, symbols, number, **changes):
@@ -43,9 +44,9 @@ def test_decodes_like_the_codec_with_ticks_in_order(codec, rng, lockstep):
 def test_frames_that_wait_are_decoded_together_with_equal_results(codec, rng):
     decoder = SemanticDecoder(codec, batch_frames=8)
     sent = [random_symbols(rng, 3, budget) for budget in (8, 8, 8, 16, 8)]
-    items = [(frame(codec, s, n), s, np.full(s.shape, 0.2, np.float32)) for n, s in enumerate(sent)]
+    items = [(frame(codec, s, n), s, np.full(s.shape, 0.2, np.float32), codec) for n, s in enumerate(sent)]
     with Bench(decoder, "results") as bench:
-        decoder._decode_waiting([*items[:2], (tick(0), None, None), *items[2:]])
+        decoder._decode_waiting([*items[:2], (tick(0), None, None, None), *items[2:]])
         pdus = bench["results"].wait_for(6)
     assert pdus.pop(2) == (tick(0), None)
     for (_, classes), symbols in zip(pdus, sent, strict=True):
@@ -97,6 +98,20 @@ def test_a_budget_that_the_codec_lacks_is_reported(codec, rng):
         bench.post("frames", frame(codec, symbols, 0), symbols.reshape(-1))
         (status,) = bench["status"].wait_for(1)
         assert "5" in status[0]["text"] and status[0]["level"] == "warning"
+
+
+def test_the_codec_can_be_changed_while_running(codec, rng, tmp_path):
+    other = SemanticCodec.load(tiny_codec(tmp_path / "other", seed=1), device="cpu")
+    symbols = random_symbols(rng, 3, 8)
+    with Bench(SemanticDecoder(codec, lockstep=True), "results") as bench:
+        for number, used in enumerate((codec, other)):
+            bench.block.set_codec(used)
+            bench.post("frames", frame(used, symbols, number), symbols.reshape(-1))
+            _, classes = bench["results"].wait_for(number + 1)[number]
+            np.testing.assert_array_equal(classes, used.decode(symbols, np.float32(0.2)).argmax(axis=1))
+        bench.block.set_codec("no-such-codec")
+        bench["status"].wait_for(1)
+        assert bench.block.codec is other
 
 
 def test_a_bad_codec_is_one_clear_error(tmp_path):

@@ -6,7 +6,8 @@ from bench import Bench, wait_until
 from gr_semantic.blocks.image_sets import register_images
 from gr_semantic.blocks.semantic_encoder import SemanticEncoder
 from gr_semantic.errors import UserError
-from semantic_models import CodecError
+from semantic_models import CodecError, SemanticCodec
+from semantic_models.testing import tiny_codec
 
 
 def profile(images, number, **changes):
@@ -45,12 +46,13 @@ def test_batches_mix_budgets_and_sizes(codec, images):
     encoder = SemanticEncoder(codec, batch_frames=8)
     budgets = [8, 8, 16, 4, 4, 8]
     frames = [
-        (profile(images, number, budget=budget), images.images[: number + 1]) for number, budget in enumerate(budgets)
+        (profile(images, number, budget=budget), images.images[: number + 1], codec)
+        for number, budget in enumerate(budgets)
     ]
     with Bench(encoder, "symbols") as bench:
         encoder._encode_waiting(frames)
         pdus = bench["symbols"].wait_for(len(frames))
-    for (meta, symbols), (asked, pixels) in zip(pdus, frames, strict=True):
+    for (meta, symbols), (asked, pixels, _) in zip(pdus, frames, strict=True):
         assert meta["sequence"] == asked["sequence"]
         np.testing.assert_array_equal(symbols, codec.encode(pixels, 7.5, asked["budget"]).reshape(-1))
 
@@ -109,6 +111,24 @@ def test_in_lockstep_nothing_is_dropped(images, codec):
         wait_until(lambda: len(encoder.worker._waiting) == 20)
         start()
         assert [meta["slot"] for meta, _ in bench["symbols"].wait_for(20)] == list(range(20))
+
+
+def test_the_codec_can_be_changed_while_running(codec, images, tmp_path):
+    other = SemanticCodec.load(tiny_codec(tmp_path / "other", seed=1), device="cpu")
+    with Bench(SemanticEncoder(codec, lockstep=True), "symbols") as bench:
+        post_frames(bench, images, 1)
+        bench["symbols"].wait_for(1)
+        bench.block.set_codec(tiny_codec(tmp_path / "colour", image_shape=(3, 32, 32)))
+        bench.block.set_codec("no-such-codec")
+        assert [meta["level"] for meta, _ in bench["status"].wait_for(2)] == ["warning"] * 2
+        post_frames(bench, images, 1)
+        bench["symbols"].wait_for(2)
+        bench.block.set_codec(other)
+        post_frames(bench, images, 1)
+        sent = bench["symbols"].wait_for(3)
+    for (meta, symbols), used in zip(sent, (codec, codec, other), strict=True):
+        assert meta["model_id16"] == used.model_id16
+        np.testing.assert_array_equal(symbols, expected(used, images, 0))
 
 
 def test_a_bad_codec_is_one_clear_error(tmp_path):

@@ -3,6 +3,7 @@
 
 import os
 import sys
+import tempfile
 import time
 
 import pytest
@@ -22,7 +23,9 @@ from gr_semantic.blocks.result_sink import ResultSink
 from gr_semantic.blocks.semantic_decoder import SemanticDecoder
 from gr_semantic.blocks.semantic_display import SemanticDisplay
 from gr_semantic.blocks.semantic_encoder import SemanticEncoder
+from gr_semantic.blocks.sigmf_recorder import SigmfRecorder
 
+FOLDER = tempfile.TemporaryDirectory()
 MAKE = {
     "channel_simulator": lambda codec, images: ChannelSimulator(1e6, snr_db=3),
     "feedback_receiver": lambda codec, images: FeedbackReceiver(),
@@ -36,6 +39,7 @@ MAKE = {
     "result_sink": lambda codec, images: ResultSink(0.02, 1e6),
     "semantic_decoder": lambda codec, images: SemanticDecoder(codec),
     "semantic_display": lambda codec, images: SemanticDisplay(0.02),
+    "sigmf_recorder": lambda codec, images: SigmfRecorder(f"{FOLDER.name}/a.sigmf-meta", 1e6),
     "semantic_encoder": lambda codec, images: SemanticEncoder(codec),
 }
 

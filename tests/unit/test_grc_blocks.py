@@ -12,11 +12,12 @@ from gnuradio import gr
 from gnuradio.grc.core.platform import Platform
 
 import gr_semantic.blocks
-from gr_semantic.paths import GRC_BLOCKS
+from gr_semantic.paths import GRC_BLOCKS, ROOT
 from semantic_models.testing import tiny_codec
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 IDS = sorted(path.name.removesuffix(".block.yml") for path in GRC_BLOCKS.glob("*.block.yml"))
+CAPTURE = ROOT / "tests" / "captures" / "clean.sigmf-meta"
 # Variables that the defaults refer to, as they stand in a flowgraph.
 VARIABLES = {"samp_rate": "1e6", "slot_len": "20480"}
 
@@ -60,6 +61,13 @@ def place(platform, block_id, **parameters):
     return block
 
 
+def small(platform, block_id, tiny):
+    """Parameters that make a block quickly: of what is in the repository, and small."""
+    given = {"semantic_image_source": {"images": "synthetic:16"}, "semantic_sigmf_source": {"path": str(CAPTURE)}}
+    has = {parameter["id"] for parameter in platform.blocks[block_id].parameters_data}
+    return given.get(block_id) or ({"codec": str(tiny)} if "codec" in has else {})
+
+
 def mistakes(block):
     """What Companion complains about, other than that nothing is connected."""
     return [text for _, text in block.iter_error_messages() if "not connected" not in text]
@@ -88,11 +96,7 @@ def test_file_says_what_a_user_needs(block_id):
 
 @pytest.mark.parametrize("block_id", IDS)
 def test_defaults_are_valid_and_make_a_block(platform, application, tiny, block_id):
-    given = {"codec": str(tiny)} if block_id != "semantic_image_source" else {"images": "synthetic:16"}
-    has = platform.blocks[block_id].parameters_data
-    block = place(
-        platform, block_id, **{name: value for name, value in given.items() if name in {p["id"] for p in has}}
-    )
+    block = place(platform, block_id, **small(platform, block_id, tiny))
     assert mistakes(block) == []
     made = make(block)
     assert made.alias()  # only a GNU Radio block has one
@@ -123,8 +127,13 @@ WRONG = [
     ("semantic_feedback_receiver", {"max_age_slots": "0"}),
     ("semantic_rate_controller", {"smoothing": "1.5"}),
     ("semantic_result_sink", {"slot_s": "0"}),
-    ("semantic_display", {"span_s": "0"}),
+    ("semantic_display", {"slot_s": "-1"}),
     ("semantic_channel_simulator", {"sample_rate_hz": "0"}),
+    ("semantic_sigmf_recorder", {"path": "recording.wav"}),
+    ("semantic_sigmf_source", {"path": "recording.wav"}),
+    ("semantic_symbol_channel", {"snr_db": "101"}),
+    ("semantic_radio_source", {"gain_db": "90"}),
+    ("semantic_radio_sink", {"attenuation_db": "10"}),
 ]
 
 
@@ -140,11 +149,7 @@ def test_every_block_has_a_wrong_parameter_here():
 
 def test_ports_are_those_of_the_python_blocks(platform, application, tiny):
     for block_id in IDS:
-        block = place(platform, block_id)
-        if "codec" in block.params and block_id != "semantic_image_source":
-            block = place(platform, block_id, codec=str(tiny))
-        elif block_id == "semantic_image_source":
-            block = place(platform, block_id, images="synthetic:16")
+        block = place(platform, block_id, **small(platform, block_id, tiny))
         made = make(block)
         for ports, registered in (
             (block.sinks, made.message_ports_in()),

@@ -32,6 +32,7 @@ class ChannelSimulator(MessageBlock, gr.basic_block):
 
     def __init__(self, sample_rate_hz, seed=0, config=None, **fields):
         self.config = _read(config, fields)
+        self._sample_rate_hz, self._seed = sample_rate_hz, seed
         self.channel = self.config.build(sample_rate_hz, seed)
         gr.basic_block.__init__(self, name="semantic_channel_simulator", in_sig=[np.complex64], out_sig=[np.complex64])
         self.set_tag_propagation_policy(gr.TPP_DONT)
@@ -45,8 +46,8 @@ class ChannelSimulator(MessageBlock, gr.basic_block):
     @guarded_work
     def general_work(self, input_items, output_items):
         room = len(output_items[0])
-        count = min(len(input_items[0]), self.channel.input_limit(room))
         with self._lock:
+            count = min(len(input_items[0]), self.channel.input_limit(room))
             samples = self.channel.process(input_items[0][:count])
         output_items[0][: len(samples)] = samples
         self.consume(0, count)
@@ -68,6 +69,21 @@ class ChannelSimulator(MessageBlock, gr.basic_block):
         """From the next sample on, without a step in time. The block must have started with an sro_ppm other than 0."""
         self._set("sro_ppm", sro_ppm, SampleRateOffset)
 
+    def set_impairments(self, fields: dict):
+        """Change any fields of ChannelConfig (a dict: Companion would spoil keywords that are names of variables).
+
+        If one is new, the channel starts anew with the next sample: from its seed, at link time 0. A wrong value is
+        reported, and the old channel stays.
+        """
+        try:
+            config = ChannelConfig.from_dict(self.config.to_dict() | fields)
+            if config != self.config:
+                channel = config.build(self._sample_rate_hz, self._seed)
+                with self._lock:
+                    self.config, self.channel = config, channel
+        except UserError as mistake:
+            self.report("warning", mistake)
+
     def _set(self, name, value, kind):
         """Check and hand a value to the running channel; a wrong one is reported, and the old one stays."""
         try:
@@ -81,6 +97,7 @@ class ChannelSimulator(MessageBlock, gr.basic_block):
                 )
             with self._lock:
                 getattr(impairment, f"set_{name}")(value)
+                self.config = self.config.model_copy(update={name: value})
         except UserError as mistake:
             self.report("warning", mistake)
 

@@ -30,3 +30,18 @@ def open_codec(codec, device: str = "auto"):
     if key not in _LOADED:
         _LOADED[key] = SemanticCodec.load(key[0], device=device)
     return _LOADED[key]
+
+
+def exchanged(current, codec, device: str = "auto"):
+    """Another codec for a running block.
+
+    Raises:
+        UserError: it takes images of another shape than the ``current`` one.
+        CodecError, UserError: as ``open_codec``.
+    """
+    new = open_codec(codec, device)
+    if tuple(new.image_shape) != tuple(current.image_shape):
+        raise UserError(
+            f"codec '{codec}' takes images of {tuple(new.image_shape)}, the running one of {tuple(current.image_shape)}"
+        )
+    return new

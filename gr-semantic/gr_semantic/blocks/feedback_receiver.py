@@ -6,14 +6,15 @@ import dataclasses
 from gnuradio import gr
 
 from gr_semantic.blocks.message_block import MessageBlock, guarded
-from gr_semantic.blocks.pdu import is_tick, read_pdu, require, tick
+from gr_semantic.blocks.pdu import is_tick, read_pdu, require
 from gr_semantic.link.feedback import FeedbackMonitor
 
 
 class FeedbackReceiver(MessageBlock, gr.basic_block):
     """Lets through reports of this link that measured something newer than the last (see gr_semantic.link.feedback).
 
-    Input ``frames``: frames and ticks of the reverse direction's OFDM receiver.
+    Input ``frames``: frames and ticks of the reverse direction's OFDM receiver; over the air, the ticks are those of
+    the forward direction's OFDM transmitter.
     Output ``feedback``: reports (meta slot, measured_slot, snr_db, received, lost) and ticks; a tick also has
     feedback_received and feedback_used, the counts of its slot.
 
@@ -37,7 +38,7 @@ class FeedbackReceiver(MessageBlock, gr.basic_block):
             counts = self.monitor.received, self.monitor.used
             received, used = (now - before for now, before in zip(counts, self._counts, strict=True))
             self._slot, self._counts = slot + 1, counts
-            self.publish("feedback", tick(slot) | {"feedback_received": received, "feedback_used": used})
+            self.publish("feedback", meta | {"feedback_received": received, "feedback_used": used})
             return
         require(meta, "kind", str)
         report = self.monitor.on_frame(meta, self._slot)

@@ -2,6 +2,7 @@
 """Samples to frames."""
 
 import dataclasses
+import time
 
 import numpy as np
 from gnuradio import gr
@@ -19,9 +20,10 @@ class OfdmReceiver(MessageBlock, gr.sync_block):
 
     Input: complex64 samples.
     Output ``frames``: meta with the header's fields, start_sample, frame_len, measured_snr_db, cfo_hz, sro_ppm,
-    evm_db and, for data, noise_var (f32vector, N*L); vector c32, the equalised symbols, N*L row-major. With
-    ``slot_len > 0`` also a tick at the end of each slot, in order with the frames.
-    Output ``constellation``: the symbols of data frames alone (meta measured_snr_db), for a QT constellation sink.
+    evm_db, found_s (monotonic wall clock) and, for data, noise_var (f32vector, N*L); vector c32, the equalised symbols,
+    N*L row-major. With ``slot_len > 0`` also a tick at the end of each slot, in order with the frames.
+    Output ``constellation``: the symbols of data frames alone, for displays; meta measured_snr_db, carriers (s32, the
+    data carriers) and carrier_error_lin (f32, error power of each, relative to the signal's).
 
     Args:
         waveform: name or path of a waveform, or a Waveform.
@@ -42,10 +44,15 @@ class OfdmReceiver(MessageBlock, gr.sync_block):
         # Slots are timed for the shortest chunk.
         chunk = LIVE_CHUNK if slot_len else live_chunk(sample_rate_hz)
         self.receiver = StreamReceiver(self.waveform, float(sample_rate_hz), chunk)
+        self._data_carriers = self.waveform.occupied[self.waveform.data_index].astype(np.int32)
         self._clock = SlotClock(int(slot_len)) if slot_len else None
         self._chunks = []
-        self._received = 0
+        self._received = self._frames = 0
         self.open_ports(outputs=("frames", "constellation"))
+
+    def frame_count(self):
+        """Frames passed on so far, for a Function Probe."""
+        return self._frames
 
     @guarded_work
     def work(self, input_items, output_items):
@@ -79,6 +86,7 @@ class OfdmReceiver(MessageBlock, gr.sync_block):
                 self._send(frame)
 
     def _send(self, frame):
+        self._frames += 1
         meta = dataclasses.asdict(frame.header) | {
             "start_sample": int(frame.start_sample),
             "frame_len": frame_len(self.waveform, frame.header),
@@ -86,6 +94,7 @@ class OfdmReceiver(MessageBlock, gr.sync_block):
             "cfo_hz": float(frame.cfo_hz),
             "sro_ppm": float(frame.sro_ppm),
             "evm_db": float(frame.evm_db),
+            "found_s": time.monotonic(),
         }
         if frame.header.kind != "data":
             self.publish("frames", meta)
@@ -93,4 +102,9 @@ class OfdmReceiver(MessageBlock, gr.sync_block):
         symbols = np.ascontiguousarray(frame.symbols, np.complex64).reshape(-1)
         meta["noise_var"] = np.ascontiguousarray(frame.noise_var, np.float32).reshape(-1)
         self.publish("frames", meta, symbols)
-        self.publish("constellation", {"measured_snr_db": meta["measured_snr_db"]}, symbols)
+        shown = {
+            "measured_snr_db": meta["measured_snr_db"],
+            "carriers": self._data_carriers,
+            "carrier_error_lin": np.ascontiguousarray(frame.carrier_error_lin),
+        }
+        self.publish("constellation", shown, symbols)

@@ -2,10 +2,11 @@
 """Reports in, profiles out: node A's rate control as a block."""
 
 import dataclasses
+import time
 
 from gnuradio import gr
 
-from gr_semantic.blocks.codecs import open_codec
+from gr_semantic.blocks.codecs import exchanged, open_codec
 from gr_semantic.blocks.message_block import MessageBlock, guarded
 from gr_semantic.blocks.pdu import is_tick, read_pdu, require
 from gr_semantic.errors import UserError
@@ -19,7 +20,8 @@ class RateController(MessageBlock, gr.basic_block):
 
     Input ``feedback``: accepted reports (meta slot, measured_slot, snr_db, received, lost) and ticks of the reverse
     slots.
-    Output ``profile``: meta slot, sequence, snr_db, budget, reported_snr_db (NaN: no report). The profiles of the
+    Output ``profile``: meta slot, sequence, snr_db, budget, reported_snr_db (NaN: no report), measured_slot (of the
+    report; -1: none), made_s (monotonic wall clock). The profiles of the
     first ``delay_slots`` slots are sent at the start, that of slot k + delay_slots at the tick of reverse slot k.
 
     Args:
@@ -31,16 +33,30 @@ class RateController(MessageBlock, gr.basic_block):
     """
 
     def __init__(self, codec, slot_s, feedback=True, slots=0, config=None, **settings):
-        codec = open_codec(codec)
+        self.codec = open_codec(codec)
         if not slot_s > 0:
             raise UserError(f"slot_s is {slot_s}, expected more than 0")
         config = config or RateControllerConfig(**settings)
         gr.basic_block.__init__(self, name="semantic_rate_controller", in_sig=None, out_sig=None)
-        self.controller = link.RateController(
-            codec.choose_budget, codec.budgets, codec.snr_range_db, float(slot_s), config, bool(feedback)
-        )
+        self._slot_s, self._config = float(slot_s), config
+        self.controller = self._new_controller(bool(feedback))
         self.slots = int(slots)
         self.open_ports({"feedback": self.on_feedback}, ("profile",))
+
+    def _new_controller(self, feedback):
+        codec = self.codec
+        return link.RateController(
+            codec.choose_budget, codec.budgets, codec.snr_range_db, self._slot_s, self._config, feedback
+        )
+
+    def set_codec(self, codec):
+        """Change the codec while running; its policy starts without a report. A wrong one is reported, the old one
+        stays."""
+        try:
+            self.codec = exchanged(self.codec, codec)
+            self.controller = self._new_controller(self.controller.feedback)
+        except ValueError as mistake:
+            self.report("warning", mistake)
 
     def set_feedback(self, feedback):
         """Close or open the loop while running."""
@@ -67,4 +83,4 @@ class RateController(MessageBlock, gr.basic_block):
 
     def _send(self, profile):
         if not self.slots or profile.slot < self.slots:
-            self.publish("profile", dataclasses.asdict(profile))
+            self.publish("profile", dataclasses.asdict(profile) | {"made_s": time.monotonic()})

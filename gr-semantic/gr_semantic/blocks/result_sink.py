@@ -9,16 +9,21 @@ from pathlib import Path
 from gnuradio import gr
 
 from gr_semantic.blocks.message_block import MessageBlock, guarded
+from gr_semantic.blocks.ota_rows import OtaRows
 from gr_semantic.blocks.pdu import read_pdu, require
 from gr_semantic.blocks.slot_rows import SlotRows
 from gr_semantic.errors import UserError
-from gr_semantic.link.frame_log import FrameLog
+from gr_semantic.link.frame_log import FrameLog, FrameRow
+from gr_semantic.link.ota_row import OtaRow
 
 _KEPT_WARNINGS = 100
 
 
 class ResultSink(MessageBlock, gr.basic_block):
     """Joins decoded classes with the truth: one FrameRow for each slot, lost frames included.
+
+    Over the air (``on_air``) the two directions are not in step: the rows are OtaRows, joined by the frames' sequence
+    numbers, and those of lost frames come when a later frame has arrived or 4 s have passed.
 
     Input ``results``: the decoder's results and ticks. Input ``images``: what was sent. Input ``feedback``
     (``with_feedback``): of the feedback receiver *and* the feedback transmitter. Input ``symbols``: the receiver's
@@ -34,6 +39,7 @@ class ResultSink(MessageBlock, gr.basic_block):
         log_path: frames.csv to write; empty: none.
         snr_at: true SNR in dB at a link time in seconds, for the rows; None: unknown.
         with_feedback: rows wait for the slot's feedback.
+        on_air: free running: no ticks of the receiver.
         on_symbols: called with the measured SNR in dB and the symbols (complex64) of each message on ``symbols``.
     """
 
@@ -47,14 +53,18 @@ class ResultSink(MessageBlock, gr.basic_block):
         snr_at=None,
         with_feedback=True,
         on_symbols=None,
+        on_air=False,
     ):
         for name, value in (("slot_s", slot_s), ("sample_rate_hz", sample_rate_hz)):
             if not value > 0:
                 raise UserError(f"{name} is {value}, expected more than 0")
         gr.basic_block.__init__(self, name="semantic_result_sink", in_sig=None, out_sig=None)
         self.slots, self.on_row, self.use_symbols = int(slots), on_row, on_symbols
-        self.log = FrameLog(Path(log_path)) if log_path else None
-        self.assembler = SlotRows(float(slot_s), float(sample_rate_hz), snr_at, bool(with_feedback))
+        self.log = FrameLog(Path(log_path), OtaRow if on_air else FrameRow) if log_path else None
+        if on_air:
+            self.assembler = OtaRows(float(sample_rate_hz), float(slot_s), bool(with_feedback))
+        else:
+            self.assembler = SlotRows(float(slot_s), float(sample_rate_hz), snr_at, bool(with_feedback))
         self.frames = self.images_decoded = self.images_correct = 0
         self.warnings = deque(maxlen=_KEPT_WARNINGS)
         self.run_error = None
@@ -100,6 +110,10 @@ class ResultSink(MessageBlock, gr.basic_block):
             self.end(text)
         elif meta.get("level") == "warning":
             self.warnings.append(text)
+
+    def finish_rows(self):
+        """Take what is known of the rows that are still open (on_air), as when all patience is over."""
+        self._take(self.assembler.rest())
 
     def _take(self, rows):
         for row in rows:

@@ -6,7 +6,7 @@ from itertools import groupby
 import numpy as np
 from gnuradio import gr
 
-from gr_semantic.blocks.codecs import open_codec
+from gr_semantic.blocks.codecs import exchanged, open_codec
 from gr_semantic.blocks.inference_worker import InferenceWorker
 from gr_semantic.blocks.message_block import MessageBlock, guarded
 from gr_semantic.blocks.pdu import PduError, is_tick, read_pdu, require
@@ -31,7 +31,7 @@ class SemanticDecoder(MessageBlock, gr.basic_block):
     """
 
     def __init__(self, codec, device="auto", link_id=-1, lockstep=False, batch_frames=8, queue_frames=32):
-        self.codec = open_codec(codec, device)
+        self.codec, self._device = open_codec(codec, device), device
         gr.basic_block.__init__(self, name="semantic_decoder", in_sig=None, out_sig=None)
         self.link_id = int(link_id)
         self.open_ports({"frames": self.on_frame}, ("results",))
@@ -41,6 +41,13 @@ class SemanticDecoder(MessageBlock, gr.basic_block):
             capacity=None if lockstep else queue_frames,
             warm_up=self._warm_up,
         )
+
+    def set_codec(self, codec):
+        """Change the codec while running, from the next frame on. A wrong one is reported, and the old one stays."""
+        try:
+            self.codec = exchanged(self.codec, codec, self._device)
+        except ValueError as mistake:
+            self.report("warning", mistake)
 
     def start(self):
         self.worker.start()
@@ -54,7 +61,7 @@ class SemanticDecoder(MessageBlock, gr.basic_block):
     def on_frame(self, message):
         meta, symbols = read_pdu(message)
         if is_tick(meta):
-            item = meta, None, None
+            item = meta, None, None, None
         elif meta.get("kind") != "data" or (self.link_id >= 0 and meta.get("link_id") != self.link_id):
             return
         else:
@@ -65,31 +72,33 @@ class SemanticDecoder(MessageBlock, gr.basic_block):
     def _checked(self, meta, symbols):
         name = f"frame {require(meta, 'sequence', int)}"
         model, budget, count = (require(meta, key, int) for key in ("model_id16", "budget", "image_count"))
-        if model != self.codec.model_id16:
-            raise PduError(f"{name} was encoded by model {model:04x}, this decoder has {self.codec.model_id16:04x}")
-        if budget not in self.codec.budgets:
-            raise PduError(f"{name} has budget {budget}, the codec has {list(self.codec.budgets)}")
+        codec = self.codec
+        if model != codec.model_id16:
+            raise PduError(f"{name} was encoded by model {model:04x}, this decoder has {codec.model_id16:04x}")
+        if budget not in codec.budgets:
+            raise PduError(f"{name} has budget {budget}, the codec has {list(codec.budgets)}")
         noise_var = meta.pop("noise_var", None)
         for what, vector, dtype in (("symbols", symbols, np.complex64), ("noise_var", noise_var, np.float32)):
             if not isinstance(vector, np.ndarray) or vector.dtype != dtype or len(vector) != count * budget:
                 raise PduError(f"{name} holds no {what} for {count} images of {budget} symbols")
             if not np.isfinite(vector).all():
                 raise PduError(f"{name} has {what} that are not finite")
-        return meta, symbols.reshape(count, budget), noise_var.reshape(count, budget)
+        return meta, symbols.reshape(count, budget), noise_var.reshape(count, budget), codec
 
     def _decode_waiting(self, items):
-        for budget, group in groupby(items, key=lambda item: item[0].get("budget")):
+        for (_, codec), group in groupby(items, key=lambda item: (item[0].get("budget"), item[3])):
             group = list(group)
             try:
-                classes = None if budget is None else self._decode(group)
+                classes = None if codec is None else self._decode(codec, group)
             except Exception as failure:
                 self.report("error", f"decoding failed: {failure}")
             else:
                 self._send(group, classes)
 
-    def _decode(self, group):
-        logits = self.codec.decode(
-            np.concatenate([symbols for _, symbols, _ in group]), np.concatenate([noise for _, _, noise in group])
+    @staticmethod
+    def _decode(codec, group):
+        logits = codec.decode(
+            np.concatenate([symbols for _, symbols, _, _ in group]), np.concatenate([noise for _, _, noise, _ in group])
         )
         return logits.argmax(axis=1).astype(np.int32)
 
@@ -97,7 +106,7 @@ class SemanticDecoder(MessageBlock, gr.basic_block):
         if self.worker.stopping:
             return
         first = 0
-        for meta, symbols, _ in group:
+        for meta, symbols, *_ in group:
             if symbols is None:
                 self.publish("results", meta)
             else:

@@ -6,7 +6,7 @@ from itertools import groupby
 import numpy as np
 from gnuradio import gr
 
-from gr_semantic.blocks.codecs import open_codec
+from gr_semantic.blocks.codecs import exchanged, open_codec
 from gr_semantic.blocks.image_sets import find_images
 from gr_semantic.blocks.inference_worker import InferenceWorker
 from gr_semantic.blocks.message_block import MessageBlock, guarded
@@ -31,7 +31,7 @@ class SemanticEncoder(MessageBlock, gr.basic_block):
     """
 
     def __init__(self, codec, device="auto", link_id=1, lockstep=False, batch_frames=8, queue_frames=32):
-        self.codec = open_codec(codec, device)
+        self.codec, self._device = open_codec(codec, device), device
         gr.basic_block.__init__(self, name="semantic_encoder", in_sig=None, out_sig=None)
         self.link_id = int(link_id)
         self.open_ports({"images": self.on_images}, ("symbols",))
@@ -41,6 +41,13 @@ class SemanticEncoder(MessageBlock, gr.basic_block):
             capacity=None if lockstep else queue_frames,
             warm_up=self._warm_up,
         )
+
+    def set_codec(self, codec):
+        """Change the codec while running, from the next frame on. A wrong one is reported, and the old one stays."""
+        try:
+            self.codec = exchanged(self.codec, codec, self._device)
+        except ValueError as mistake:
+            self.report("warning", mistake)
 
     def start(self):
         self.worker.start()
@@ -65,39 +72,41 @@ class SemanticEncoder(MessageBlock, gr.basic_block):
         image_set = find_images(require(meta, "images", str))
         require(meta, "sequence", int)
         require(meta, "snr_db", float)
-        budget = require(meta, "budget", int)
-        if budget not in self.codec.budgets:
-            raise PduError(f"budget is {budget}, the codec has {list(self.codec.budgets)}")
+        codec, budget = self.codec, require(meta, "budget", int)
+        if budget not in codec.budgets:
+            raise PduError(f"budget is {budget}, the codec has {list(codec.budgets)}")
         if indices is None or indices.dtype != np.int32 or len(indices) == 0:
             raise PduError("the images PDU holds no s32 indices")
         if indices.min() < 0 or indices.max() >= len(image_set.images):
             raise PduError(f"an image index is outside of set '{meta['images']}' (0..{len(image_set.images) - 1})")
-        return meta, image_set.images[indices]
+        return meta, image_set.images[indices], codec
 
     def _encode_waiting(self, frames):
-        for budget, group in groupby(frames, key=lambda frame: frame[0]["budget"]):
+        for (budget, _), group in groupby(frames, key=lambda frame: (frame[0]["budget"], frame[2])):
             group = list(group)
+            codec = group[0][2]
             try:
-                self._send(group, self._encode(budget, group))
+                self._send(codec, group, self._encode(codec, budget, group))
             except Exception as failure:
                 self.report("error", f"encoding failed: {failure}")
-                for meta, _ in group:
+                for meta, _, _ in group:
                     self._send_silence(meta)
 
-    def _encode(self, budget, group):
-        snr_db = np.concatenate([np.full(len(images), meta["snr_db"], np.float32) for meta, images in group])
-        return self.codec.encode(np.concatenate([images for _, images in group]), snr_db, budget)
+    @staticmethod
+    def _encode(codec, budget, group):
+        snr_db = np.concatenate([np.full(len(images), meta["snr_db"], np.float32) for meta, images, _ in group])
+        return codec.encode(np.concatenate([images for _, images, _ in group]), snr_db, budget)
 
-    def _send(self, group, symbols):
+    def _send(self, codec, group, symbols):
         if self.worker.stopping:
             return
         first = 0
-        for meta, images in group:
+        for meta, images, _ in group:
             header = {
                 "kind": "data",
                 "link_id": self.link_id,
                 "sequence": meta["sequence"],
-                "model_id16": self.codec.model_id16,
+                "model_id16": codec.model_id16,
                 "budget": meta["budget"],
                 "image_count": len(images),
                 "snr_db": float(meta["snr_db"]),

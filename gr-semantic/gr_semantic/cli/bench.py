@@ -3,12 +3,15 @@
 
 import json
 import math
+from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from ..errors import UserError
+
+_MOST_COLUMNS = 7
 
 
 @click.group()
@@ -84,3 +87,180 @@ def modem(payload_symbols: int, seconds: float, no_flowgraph: bool, as_json: boo
             found = f"{row['frames_found']}/{row['frames_sent']}"
             table.add_row(row["waveform"], asked, f"{row['held_msps']:.2f}", f"{100 * row['core_share']:.0f} %", found)
         console.print(table)
+
+
+@bench.command()
+@click.argument("experiments", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--images", type=click.IntRange(1), default=2048, show_default=True, help="First training images.")
+@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Epochs of each kind.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of torch.")
+@click.option("--json", "as_json", is_flag=True, help="Results as JSON on stdout.")
+def store(experiments, images: int, repeats: int, device: str, threads: int, as_json: bool) -> None:
+    """An epoch of distillation from the store, beside one without teacher and one with the teacher in the loop.
+
+    EXPERIMENTS: names in models/experiments, or YAML files. [default: fashion-mnist cifar10]
+
+    \b
+    Examples:
+      gr-semantic bench store
+      gr-semantic bench store cifar10 --images 1024 --repeats 3
+    """
+    import torch
+
+    from semantic_models.experiment_file import load_experiment
+    from semantic_models.store_speed import epoch_costs
+
+    from .distill import experiment_file
+
+    torch.set_num_threads(threads)
+    chosen = experiments or (Path("fashion-mnist"), Path("cifar10"))
+    results = [epoch_costs(load_experiment(experiment_file(name)), images, repeats, device) for name in chosen]
+    if as_json:
+        click.echo(json.dumps(results, indent=2))
+        return
+    table = Table(title=f"An epoch of {images} images, seconds (least of {repeats})")
+    for heading in ("experiment", "labels", "store", "online", "store / labels", "online / store"):
+        table.add_column(heading, justify="left" if heading == "experiment" else "right")
+    for result in results:
+        least = [f"{min(times):.2f}" for times in result["seconds"].values()]
+        ratios = f"{result['store_over_labels']:.3f}", f"{result['online_over_store']:.2f}"
+        table.add_row(result["experiment"], *least, *ratios)
+    Console().print(table)
+
+
+_CODEC = click.option(
+    "--codec", "name", default="fashion-mnist", show_default=True, help="Codec: name in models/zoo, or a folder."
+)
+_IMAGES = click.option("--images", default="fashion-mnist:test", show_default=True, help="Labelled image set.")
+_WAVEFORM = click.option("--waveform", default="ofdm64", show_default=True, help="Waveform: name or YAML file.")
+_SLOTS = click.option("--slots", type=click.IntRange(10), default=200, show_default=True, help="Slots (frames) to run.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Results as JSON on stdout.")
+
+
+@bench.command("codec")
+@_CODEC
+@click.option("--device", multiple=True, help="cpu, cuda; repeatable. [default: cpu, and cuda where there is one]")
+@_JSON
+def bench_codec(name: str, device: tuple[str, ...], as_json: bool) -> None:
+    """SemanticCodec against the eager torch module with the same weights: milliseconds a call."""
+    import torch
+
+    from ..bench import codec as measure
+
+    torch.set_num_threads(1)
+    devices = device or (("cpu", "cuda") if torch.cuda.is_available() else ("cpu",))
+    rows = [row for one in devices for row in measure.measure(name, one)]
+    _show("A call with arrays in and out, median (ratio: eager / codec)", rows, as_json)
+
+
+@bench.command("blocks")
+@_CODEC
+@_IMAGES
+@_WAVEFORM
+@_JSON
+def bench_blocks(name: str, images: str, waveform: str, as_json: bool) -> None:
+    """Each GNU Radio block against GNU Radio's own, or against the plain calls that it wraps."""
+    from ..bench import blocks as measure
+    from ..blocks.image_sets import register_images
+
+    codec, image_set = _opened(name, images)
+    register_images(image_set)
+    rows = measure.measure(codec, image_set, waveform)
+    _show("Units a second of one core's time (ratio: ours / theirs)", rows, as_json)
+
+
+@bench.command("loop")
+@_CODEC
+@_IMAGES
+@_WAVEFORM
+@_SLOTS
+@_JSON
+def bench_loop(name: str, images: str, waveform: str, slots: int, as_json: bool) -> None:
+    """The closed loop in GNU Radio, one image a frame and 48, against the same work as plain calls."""
+    from ..bench import loop as measure
+
+    rows = measure.measure(*_opened(name, images), name, slots, waveform)
+    _show("Closed loop over the simulated channel, wall-clock time (ratio: loop / plain calls)", rows, as_json)
+
+
+@bench.command("replay")
+@_CODEC
+@_IMAGES
+@_WAVEFORM
+@click.option(
+    "--seconds", type=click.FloatRange(1, 3600), default=10.0, show_default=True, help="Of the recording, at 1 Msps."
+)
+@_JSON
+def bench_replay(name: str, images: str, waveform: str, seconds: float, as_json: bool) -> None:
+    """Replay of a recording against real time at 1 Msps, and against gr-digital's receiver."""
+    from ..bench import replay as measure
+
+    if not math.isfinite(seconds):
+        raise UserError(f"--seconds is {seconds}, expected 1 to 3600")
+    codec, _ = _opened(name, images)
+    rows = measure.measure(codec, name, images, seconds, waveform)
+    _show("A frame every 20.48 ms at 1 Msps (ratio: msps / gr-digital's)", rows, as_json)
+
+
+@bench.command("path")
+@_CODEC
+@_IMAGES
+@_WAVEFORM
+@_SLOTS
+@_JSON
+def bench_path(name: str, images: str, waveform: str, slots: int, as_json: bool) -> None:
+    """Where the time goes between an image and its class: every stage's processor time a slot."""
+    from ..bench import path as measure
+
+    rows = measure.measure(*_opened(name, images), name, slots, waveform)
+    _show("Processor time of a slot: a frame there, a report back", rows, as_json)
+
+
+@bench.command("sweep")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--workers", type=click.IntRange(2), default=2, show_default=True, help="Beside one.")
+@_JSON
+def bench_sweep(file: Path, workers: int, as_json: bool) -> None:
+    """The sweep FILE with several local workers against one, from the command to its result file, wall-clock time."""
+    from .sweep import need_dask
+
+    need_dask()
+    from ..bench import sweep as measure
+
+    _show("The whole sweep (ratio: one worker / several)", measure.measure(file, workers), as_json)
+
+
+def _opened(name: str, images: str):
+    """Codec and image set, torch held to one thread."""
+    import torch
+
+    from semantic_models import SemanticCodec, load_images
+
+    from ..paths import codec_folder
+
+    torch.set_num_threads(1)
+    codec = SemanticCodec.load(codec_folder(name), "cpu")
+    image_set = load_images(images, like=codec)
+    if image_set.labels is None:
+        raise UserError(f"--images {images}: have no labels, needed to see that all is right")
+    return codec, image_set
+
+
+def _show(title: str, rows: list[dict], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = Table(title=title)
+    columns = [[key.replace("_", " "), *(_cell(row[key]) for row in rows)] for key in rows[0]]
+    if len(columns) > _MOST_COLUMNS:  # a row becomes a column
+        columns = list(zip(*columns, strict=True))
+    for heading, *cells in columns:
+        table.add_column(heading, justify="left" if cells[0][:1].isalpha() else "right")
+    for cells in list(zip(*columns, strict=True))[1:]:
+        table.add_row(*cells)
+    Console().print(table)
+
+
+def _cell(value) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

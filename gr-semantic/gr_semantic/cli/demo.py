@@ -18,7 +18,7 @@ from gr_semantic.cli.progress import Progress
 from gr_semantic.link.config import LoopConfig
 from gr_semantic.link.frame_log import FrameLog, FrameRow
 from gr_semantic.recording.page import percent
-from gr_semantic.recording.run_folder import FRAMES, PAGE, RunFolder, default_run_path
+from gr_semantic.recording.run_folder import AIR, FEEDBACK_AIR, FRAMES, PAGE, RunFolder, default_run_path
 from gr_semantic.recording.symbol_sample import SymbolSample
 
 _POLL_S = 0.05
@@ -34,7 +34,8 @@ _BIN_KEYS = ("snr_db", "images", "accuracy", "reference_accuracy")
 @click.option("--waveform", default="ofdm64", show_default=True, help="Waveform: name or YAML file.")
 @click.option("--feedback/--no-feedback", default=True, help="Close the loop, or keep one fixed profile.")
 @click.option("--images", default="fashion-mnist:test", show_default=True, help="Folder of images, or a named set.")
-def demo(seconds, seed, out, as_json, codec, waveform, feedback, images):
+@click.option("--record", is_flag=True, help="Record the air of both directions, 8 MB a second each, for `replay`.")
+def demo(seconds, seed, out, as_json, codec, waveform, feedback, images, record):
     """Run the closed loop over a simulated channel and write a report.
 
     Images are encoded at node A and decoded at node B. The channel fades from 24 to -4 dB and back, then drops
@@ -42,7 +43,7 @@ def demo(seconds, seed, out, as_json, codec, waveform, feedback, images):
     gathered so far.
     """
     config = LoopConfig(seconds=seconds, seed=seed, codec=codec, waveform=waveform, feedback=feedback, images=images)
-    run = run_demo(config, out or default_run_path())
+    run = run_demo(config, out or default_run_path(), record=record)
     if as_json:
         click.echo(json.dumps(json_summary(run), indent=2))
     else:
@@ -66,14 +67,15 @@ class Run:
     signal: int = 0
 
 
-def run_demo(config: LoopConfig, out: Path, console: Console | None = None) -> Run:
-    """Run the loop and write the run folder.
+def run_demo(config: LoopConfig, out: Path, console: Console | None = None, record: bool = False) -> Run:
+    """Run the loop and write the run folder; record: with the recordings AIR and FEEDBACK_AIR.
 
     Raises:
         UserError, CodecError: wrong input; nothing was run then.
     """
     os.environ.setdefault("GR_CONF_LOG_LOG_LEVEL", "warning")
     from gr_semantic.link.loop import LoopFlowgraph
+    from gr_semantic.link.loop_recording import LoopRecording
     from gr_semantic.modem import Waveform
     from gr_semantic.paths import codec_folder
     from gr_semantic.recording.report import identify, open_run_folder, write_report
@@ -95,16 +97,19 @@ def run_demo(config: LoopConfig, out: Path, console: Console | None = None) -> R
     loop = LoopFlowgraph(config, codec, image_set, on_result=on_result, on_symbols=symbols.add)
     folder = open_run_folder(out, config, identities)  # only once all settings have proved right
     log = FrameLog(folder.path / FRAMES)
+    recording = LoopRecording(loop, folder.path / AIR, folder.path / FEEDBACK_AIR) if record else None
     with caught_signals() as caught:
         with progress:
             try:
                 loop.start()
-                while not (caught or loop.finished()):
+                while not (caught or loop.finished() or (recording and recording.error)):
                     time.sleep(_POLL_S)
+                if recording and not caught:
+                    recording.finish()
             finally:
                 loop.stop_and_wait()
         log.close()
-        run = Run(folder, codec.clean_accuracy, error=loop.error)
+        run = Run(folder, codec.clean_accuracy, error=loop.error or (recording and recording.error))
         if caught and not run.error and len(rows) < config.slots:
             run.signal = caught[0]
         status = "failed" if run.error else "interrupted" if run.signal else "complete"

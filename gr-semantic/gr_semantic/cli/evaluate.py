@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-CHANNELS = ("awgn", "rayleigh", "rician", "selective")
+CHANNELS = ("awgn", "rayleigh", "rician", "selective", "ofdm")
 
 
 @click.command()

@@ -17,13 +17,26 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # so that --help needs neither torch nor GNU Radio.
 COMMANDS = {
     "demo": ("gr_semantic.cli.demo:demo", "Run the closed loop over a simulated channel; write a report."),
+    "ota": ("gr_semantic.cli.ota:ota", "Run the loop, or a sweep, over radios; write a report."),
+    "calibrate-xo": ("gr_semantic.cli.calibrate_xo:calibrate_xo", "Measure a radio's crystal against another radio."),
     "modulate": ("gr_semantic.cli.modulate:modulate", "Write frames of encoded images as a SigMF recording."),
     "channel": ("gr_semantic.cli.channel:channel", "Send a SigMF recording through a simulated channel."),
-    "replay": ("gr_semantic.cli.replay:replay", "Find, measure and decode the frames of a SigMF recording."),
+    "record": ("gr_semantic.cli.record:record", "Record a run's or a radio's air as SigMF."),
+    "replay": ("gr_semantic.cli.replay:replay", "Find, measure and decode the frames of a recording."),
+    "images": ("gr_semantic.cli.images:images", "Say what an image set or a folder of images holds."),
     "evaluate": ("gr_semantic.cli.evaluate:evaluate", "Measure a codec over SNR, budget and channel."),
+    "embedding": ("gr_semantic.cli.embedding:embedding", "Measure what a codec sends beyond the class."),
+    "pareto": ("gr_semantic.cli.pareto:pareto", "Compare codecs: effort at the edge, symbols, accuracy."),
     "store": ("gr_semantic.cli.store:store", "Build, show and verify what a teacher knows."),
     "distill": ("gr_semantic.cli.distill:distill", "Train a codec from an experiment file."),
+    "ablations": ("gr_semantic.cli.ablations:ablations", "Train and compare what each part of a codec is worth."),
+    "baselines": ("gr_semantic.cli.baselines:baselines", "Compare a codec with what else could be sent."),
     "characterize": ("gr_semantic.cli.characterize:characterize", "Measure a waveform's curves against their bars."),
+    "sweep": ("gr_semantic.cli.sweep:sweep", "Measure grids of points on many processes or machines."),
+    "virtual-pluto": (
+        "gr_semantic.cli.virtual_pluto:virtual_pluto",
+        "Serve Plutos without hardware, on a simulated air.",
+    ),
     "bench": ("gr_semantic.cli.bench:bench", "Measure throughput beside the alternative."),
     "doctor": ("gr_semantic.cli.doctor:doctor", "Say what is there, what is missing, and how to mend it."),
 }

@@ -21,10 +21,11 @@ class Progress:
     Args:
         slots: forward slots in the whole run.
         console: where to write; default stderr.
+        on_air: the true SNR is not known.
     """
 
-    def __init__(self, slots: int, console: Console | None = None):
-        self.slots = slots
+    def __init__(self, slots: int, console: Console | None = None, on_air: bool = False):
+        self.slots, self.on_air = slots, on_air
         self.console = console or Console(stderr=True)
         self.frames = self.received = self.images = self.correct = 0
         self._row = None
@@ -60,7 +61,7 @@ class Progress:
     def _cells(self):
         row = self._row
         accuracy = f"{100 * self.correct / self.images:.1f} %" if self.images else "-"
-        return {
+        cells = {
             "link time": f"{row.time_s:.1f} s",
             "frames": f"{self.received}/{self.frames}",
             "SNR true": _decibels(row.snr_true_db),
@@ -69,6 +70,9 @@ class Progress:
             "budget": str(row.budget),
             "accuracy": accuracy,
         }
+        if self.on_air:
+            del cells["SNR true"]
+        return cells
 
     def _line(self):
         return ", ".join(f"{name} {text}" for name, text in self._cells().items())

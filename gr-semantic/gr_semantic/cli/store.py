@@ -36,6 +36,32 @@ def build(experiment, work, device, threads):
 
 
 @store.command()
+@click.argument("experiment", type=click.Path(path_type=Path))
+@click.option("--work", type=click.Path(path_type=Path), help="Folder of teacher and store. [default: work/NAME]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda.")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads of torch.")
+def teacher(experiment, work, device, threads):
+    """Train only the teacher of EXPERIMENT, where the experiment says how; `build` and `distill` then use it.
+
+    bfloat16 on a GPU, and on CPUs that can. Killed, the same command goes on after the last whole epoch.
+
+    \b
+    Examples:
+      gr-semantic store teacher cifar100 --device cuda
+      torchrun --standalone --nproc-per-node 4 --no-python gr-semantic store teacher cifar100
+    """
+    import torch
+
+    from semantic_models.distill import load_experiment, train_experiment_teacher
+
+    if threads:
+        torch.set_num_threads(threads)
+    path = experiment_file(experiment)
+    trained = train_experiment_teacher(path, work or Path("work") / load_experiment(path)["name"], device)
+    click.echo(f"teacher {trained}")
+
+
+@store.command()
 @click.argument("path", metavar="STORE", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def info(path, as_json):
@@ -69,12 +95,13 @@ def verify(path, teacher, images, records, seed, device, as_json):
         raise UserError(f"knowledge store {path}: names no teacher; give --teacher")
     network = open_teacher(name, choose_device(device))
     result = verify_store(opened, network, load_images(images or opened.header["data"]), records, seed)
-    click.echo(
-        json.dumps(result)
-        if as_json
-        else f"{result['records']} records are what the teacher says: probabilities at most "
+    text = (
+        f"{result['records']} records are what the teacher says: probabilities at most "
         f"{result['largest_difference']:.5f} apart, {result['mean_difference']:.5f} on average"
     )
+    if "largest_feature_difference" in result:
+        text += f"; embeddings at most {100 * result['largest_feature_difference']:.2f} % of their length"
+    click.echo(json.dumps(result) if as_json else text)
 
 
 def _info(path):

@@ -4,6 +4,7 @@
 import contextlib
 import csv
 import math
+import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -57,18 +58,24 @@ class FrameLog:
 
     Args:
         path: the file; it must not be writable by anyone else meanwhile.
+        kind: class of the rows.
+        append: go on behind the rows that are there instead of starting anew; a cut-off last line goes.
 
     Raises:
         UserError: the file cannot be created.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, kind: type[FrameRow] = FrameRow, append: bool = False):
         try:
-            self._file = open(path, "w", newline="", encoding="utf-8")  # noqa: SIM115, closed by close()
+            if append:
+                whole = path.read_bytes()
+                os.truncate(path, whole.rfind(b"\n") + 1)
+            self._file = open(path, "a" if append else "w", newline="", encoding="utf-8")  # noqa: SIM115, see close()
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror}") from None
         self._writer = csv.writer(self._file, lineterminator="\n")
-        self._write(COLUMNS)
+        if not append:
+            self._write([field.name for field in fields(kind)])
 
     def append(self, row: FrameRow) -> None:
         """Write one row. Raises UserError if the disk does not take it."""
@@ -87,12 +94,12 @@ class FrameLog:
             raise UserError(f"cannot write {self._file.name}: {error.strerror}") from None
 
 
-def read_frame_log(path: Path) -> list[FrameRow]:
-    """The rows of a frames.csv; a last line that was cut off by a kill is left out."""
-    rows = []
+def read_frame_log(path: Path, kind: type[FrameRow] = FrameRow) -> list[FrameRow]:
+    """The rows (of class ``kind``) of a frames.csv; a last line that was cut off by a kill is left out."""
+    rows, kinds = [], {field.name: field.type for field in fields(kind)}
     text = path.read_text(encoding="utf-8")
     for cells in csv.DictReader(text[: text.rfind("\n") + 1].splitlines()):
-        rows.append(FrameRow(**{name: _value(name, cells[name]) for name in COLUMNS}))
+        rows.append(kind(**{name: _value(name, kinds[name], cells[name]) for name in kinds}))
     return rows
 
 
@@ -106,13 +113,9 @@ def _cell(value):
     return value
 
 
-_KINDS = {field.name: field.type for field in fields(FrameRow)}
-
-
-def _value(name, text):
+def _value(name, kind, text):
     if name in LISTS:
         return tuple(int(part) for part in text.split())
-    kind = _KINDS[name]
     if kind is bool:
         return text == "1"
     return NAN if kind is float and text == "" else kind(text)

@@ -17,7 +17,8 @@ class Profile:
     """What the encoder uses in one forward slot.
 
     slot, sequence: the slot and its frame's number (slot modulo 2**16). snr_db, budget: for the encoder.
-    reported_snr_db: newest report known when the profile was made (NaN: none).
+    reported_snr_db: newest report known when the profile was made (NaN: none). measured_slot: of the frame that it was
+    measured on (-1: none).
     """
 
     slot: int
@@ -25,6 +26,7 @@ class Profile:
     snr_db: float
     budget: int
     reported_snr_db: float = math.nan
+    measured_slot: int = -1
 
 
 class RateController:
@@ -116,8 +118,9 @@ class RateController:
             snr_db, budget = self._safe
         else:
             snr_db, budget = self._average_db, self._budget
-        reported = math.nan if self._newest is None else self._newest.snr_db
-        return Profile(slot, slot % SEQUENCES, float(snr_db), budget, reported)
+        newest = self._newest
+        reported, measured = (math.nan, -1) if newest is None else (newest.snr_db, newest.measured_slot)
+        return Profile(slot, slot % SEQUENCES, float(snr_db), budget, reported, measured)
 
 
 def open_loop_profile(

@@ -34,7 +34,7 @@ class Frame:
     equalised without bias and the noise variance of each relative to unit symbol power (empty 0 x 0 for a feedback
     frame); snr_db as in docs/architecture.md; cfo_hz: carrier offset of the received signal; sro_ppm: how much slower
     than the receiver's the transmitter's sample clock runs; evm_db: error power of the equalised header cells
-    relative to their power.
+    relative to their power; carrier_error_lin: the same for each data carrier, linear (float32, wf.data_count).
     """
 
     header: Header
@@ -45,6 +45,7 @@ class Frame:
     cfo_hz: float
     sro_ppm: float
     evm_db: float
+    carrier_error_lin: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -235,6 +236,7 @@ def read_payloads(
     on_data = _carriers(fit.channel, wf.data_index)[:, None]
     header_error = _carriers(fit.received[:, wf.preamble_symbols :], wf.data_index) / on_data
     header_error = header_error - _carriers(header_cells, wf.data_index)
+    carrier_error_lin = _power(header_error).mean(axis=1)
     evm_db = 10 * np.log10(_power(header_error).mean(axis=(1, 2)) + 1e-30)
     snr = snr_db(_carriers(fit.raw, wf.data_index), fit.noise_var * fit.gain, fit.noise_var)
     own_noise = _carriers(np.where(fit.usable > 0, fit.noise_var[:, None], fit.residual), wf.data_index)
@@ -260,6 +262,7 @@ def read_payloads(
             cfo_hz=float(cfo[i] + (turn[i] + rate[i]) / wf.symbol_len) * sample_rate_hz,
             sro_ppm=1e6 * float(fit.sro[i]),
             evm_db=float(evm_db[i]),
+            carrier_error_lin=carrier_error_lin[i].astype(np.float32),
         )
         for i, header in enumerate(headers)
     ]

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings classes whose mistakes name the field, the value and the range."""
+
+import typing
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gr_semantic.errors import UserError
+
+
+class CheckedSettings(BaseModel):
+    """Frozen settings. A mistake anywhere in them is one UserError: path of the field, value, range."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def from_dict(cls, fields: dict, name: str):
+        """Checked settings from a mapping; ``name`` (a file's, say) begins the error's text."""
+        if not isinstance(fields, dict):
+            raise UserError(f"{name}: expected a mapping of fields to values")
+        try:
+            return cls(**fields)
+        except ValidationError as error:
+            raise UserError(f"{name}: {_first_mistake(cls, error)}") from None
+        except TypeError:
+            raise UserError(f"{name}: every field's name must be text") from None
+
+    @classmethod
+    def from_yaml(cls, path):
+        """Checked settings from a YAML file.
+
+        Raises:
+            UserError: the file cannot be read, is no YAML mapping, or a field is unknown, missing or out of range.
+        """
+        try:
+            fields = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        except yaml.YAMLError as error:
+            raise UserError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
+        return cls.from_dict({} if fields is None else fields, str(path))
+
+
+def _first_mistake(model, error: ValidationError) -> str:
+    first = error.errors()[0]
+    cause = first.get("ctx", {}).get("error")
+    where = ".".join(str(part) for part in first["loc"])
+    if cause is not None:
+        return f"{where + ': ' if where else ''}{cause}"
+    owner, field = _find(model, first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown field '{where}'; known here: {', '.join(owner.model_fields)}"
+    if first["type"] == "missing":
+        return f"field '{where}' is missing"
+    limits = {}
+    for item in field.metadata if field else ():
+        limits |= {key: getattr(item, key) for key in ("ge", "gt", "le", "lt") if getattr(item, key, None) is not None}
+    low, high = (next((limits[key] for key in keys if key in limits), None) for keys in (("ge", "gt"), ("le", "lt")))
+    if not first["msg"].startswith("Input should be "):
+        return f"{where}: {first['msg']}"
+    wanted = first["msg"].removeprefix("Input should be ")
+    if low is not None and high is not None:
+        wanted = f"{'above ' if 'gt' in limits else ''}{low:.12g} to {high:.12g}"
+    return f"{where} is {first['input']!r}, expected {wanted}"
+
+
+def _find(model, loc):
+    """(settings class, its field or None) that a location leads to."""
+    field = None
+    for part in loc:
+        if isinstance(part, str) and part in getattr(model, "model_fields", {}):
+            owner, field = model, model.model_fields[part]
+            inner = _settings_in(field.annotation)
+            if inner is None:
+                return owner, field
+            model = inner
+    return model, field
+
+
+def _settings_in(annotation):
+    """The settings class within an annotation such as ``X | None`` or ``dict[str, X]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in typing.get_args(annotation) if (found := _settings_in(part))), None)
