@@ -16,8 +16,10 @@ from gr_semantic.recording.frame_truth import FrameTruth, TruthTable
 from gr_semantic.recording.replay_recording import replay
 from gr_semantic.recording.sigmf_file import Recording, RecordingWriter
 
-KEYS = {"frames_expected", "frames_found", "frames_false", "accuracy", "ber", "frames"}
-FRAME_KEYS = {"sequence", "start_sample", "snr_db", "cfo_hz", "sro_ppm", "evm_db", "predictions"}
+KEYS = {"frames_expected", "frames_found", "frames_false", "frames_identical", "accuracy", "ber", "frames"}
+FRAME_KEYS = {
+    "kind", "sequence", "start_sample", "snr_db", "cfo_hz", "sro_ppm", "evm_db", "predictions", "feedback",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -183,7 +185,7 @@ def test_an_annotation_that_describes_no_frame(run):
         (annotation,) = recording.metadata["annotations"]
         writer.finish(1e6, recording.own, [annotation | {"gr_semantic:budget": "many"}])
     message = run("replay", "odd.sigmf-meta", exit_code=2).stderr
-    assert "odd.sigmf-meta: the annotation at sample 1000 does not describe a frame" in message
+    assert "odd.sigmf-meta: the annotation at sample 1000: gr_semantic:budget is 'many', expected integer" in message
 
 
 def test_delays_cut_no_frame_off(run):

@@ -7,11 +7,12 @@ import numpy as np
 
 from ..modem import Header, StreamReceiver, Waveform, detect, modulate
 from ..modem.stream import BULK_CHUNK
+from .timing import processor_time
 
 _BUDGETS = (16, 64)  # a header counts at most 256 images: long frames need more symbols an image
 
 
-def _filling(wf: Waveform, payload_symbols: int) -> tuple[int, int]:
+def filling(wf: Waveform, payload_symbols: int) -> tuple[int, int]:
     """Images in a frame of that many OFDM symbols, and symbols an image."""
     cells = payload_symbols * wf.data_count
     budget = next(budget for budget in _BUDGETS if cells // budget <= 256)
@@ -21,7 +22,7 @@ def _filling(wf: Waveform, payload_symbols: int) -> tuple[int, int]:
 def dense_frames(wf: Waveform, count: int, payload_symbols: int, gap: int = 0) -> np.ndarray:
     """`count` data frames of Gaussian symbols (complex64) at 20 dB SNR, `gap` samples of noise after each."""
     rng = np.random.default_rng(1)
-    images, budget = _filling(wf, payload_symbols)
+    images, budget = filling(wf, payload_symbols)
     parts = []
     for sequence in range(count):
         values = rng.standard_normal((images, 2 * budget)).view(np.complex128) * np.sqrt(0.5)
@@ -32,23 +33,12 @@ def dense_frames(wf: Waveform, count: int, payload_symbols: int, gap: int = 0) -
     return samples + noise * np.float32(10 ** (-20 / 20) * np.sqrt(0.5))
 
 
-def _processor_time(function, repeats: int) -> float:
-    """Least processor time (s) of a call, after one to warm up."""
-    function()
-    times = []
-    for _ in range(repeats):
-        began = time.process_time()
-        function()
-        times.append(time.process_time() - began)
-    return min(times)
-
-
 def arrays(wf: Waveform, payload_symbols: int = 10, frames: int = 400, repeats: int = 3) -> dict:
     """Millions of samples a second of one core's time: modulate, scan, full receiver; and the frames found of
     those sent.
     """
     samples = dense_frames(wf, frames, payload_symbols)
-    images, budget = _filling(wf, payload_symbols)
+    images, budget = filling(wf, payload_symbols)
     values = np.ones((images, budget), np.complex64)
     header = Header("data", budget=budget, image_count=images)
     found = 0
@@ -67,9 +57,9 @@ def arrays(wf: Waveform, payload_symbols: int = 10, frames: int = 400, repeats: 
         "waveform": wf.name,
         "payload_symbols": payload_symbols,
         "samples_per_frame": frame,
-        "transmitter_msps": 50 * frame / _processor_time(transmit, repeats) / 1e6,
-        "detector_msps": len(samples) / _processor_time(lambda: detect.scan(wf, samples), repeats) / 1e6,
-        "receiver_msps": len(samples) / _processor_time(full_receiver, repeats) / 1e6,
+        "transmitter_msps": 50 * frame / processor_time(transmit, repeats) / 1e6,
+        "detector_msps": len(samples) / processor_time(lambda: detect.scan(wf, samples), repeats) / 1e6,
+        "receiver_msps": len(samples) / processor_time(full_receiver, repeats) / 1e6,
         "frames_sent": frames,
         "frames_found": found,
     }

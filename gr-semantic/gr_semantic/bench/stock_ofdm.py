@@ -18,6 +18,13 @@ def packet_bytes(payload_symbols: int) -> int:
 
 def frames(count: int, payload_symbols: int, seed: int = 0) -> np.ndarray:
     """Back-to-back frames (complex64): two sync words, a BPSK header symbol, QPSK payload symbols."""
+    sink = blocks.vector_sink_c()
+    transmitter(count, payload_symbols, sink, seed).run()
+    return np.array(sink.data(), dtype=np.complex64)
+
+
+def transmitter(count: int, payload_symbols: int, sink, seed: int = 0) -> gr.top_block:
+    """A flowgraph that sends so many packets of random bytes through digital.ofdm_tx into a sink."""
     size = packet_bytes(payload_symbols)
     data = np.random.default_rng(seed).integers(0, 256, count * size, dtype=np.uint8)
     tb = gr.top_block()
@@ -26,10 +33,8 @@ def frames(count: int, payload_symbols: int, seed: int = 0) -> np.ndarray:
     transmitter = digital.ofdm_tx(
         fft_len=FFT_LEN, cp_len=CP_LEN, packet_length_tag_key=_TAG, bps_header=1, bps_payload=2, rolloff=0
     )
-    sink = blocks.vector_sink_c()
     tb.connect(source, tagger, transmitter, sink)
-    tb.run()
-    return np.array(sink.data(), dtype=np.complex64)
+    return tb
 
 
 def receive(samples: np.ndarray) -> tuple[int, float]:

@@ -78,6 +78,7 @@ def track(
     profile = np.abs(invert @ bridged(raw[None], usable[None])[0]) ** 2
     floor = 4 * noise_var / np.sum(np.abs(known) ** 2)
     active = profile > max(_WEAKEST_PATH * profile.max(), floor)
+    active[profile.argmax()] = True  # in deep noise no path may stand above the floor
     active = np.convolve(active, [1, 1, 1], "same") > 0  # clocks drift: a path may reach its neighbour's place
     response, profile = response[:, active], profile[active]
     # The training may lie in a fade: the delays are its, the power is that of the whole payload.

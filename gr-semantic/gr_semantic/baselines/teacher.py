@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which teacher belongs to a codec, where none is named."""
+
+from pathlib import Path
+
+import yaml
+
+from ..errors import UserError
+from ..paths import ROOT
+
+
+def teacher_of(codec_name: str, work: Path) -> str:
+    """The teacher of the experiment that is named like the codec: its name, or the file that training left in `work`.
+
+    Raises:
+        UserError: there is no such experiment, or its teacher has not been trained here.
+    """
+    path = ROOT / "models" / "experiments" / f"{codec_name}.yaml"
+    try:
+        teacher = yaml.safe_load(path.read_text(encoding="utf-8")).get("teacher") or {}
+    except OSError:
+        raise UserError(
+            f"codec {codec_name}: no experiment {path.name} says who its teacher is; give --teacher"
+        ) from None
+    if "name" in teacher:
+        return teacher["name"]
+    weights = work / codec_name / "teacher" / "teacher.safetensors"
+    if not weights.is_file():
+        raise UserError(
+            f"teacher {weights}: not there; 'gr-semantic store build {codec_name}' trains it, or give --teacher"
+        )
+    return str(weights)
