@@ -85,7 +85,7 @@ def run_ablations(
 def _write_table(out: Path, rows: dict[str, dict | None]) -> list[dict]:
     """Write table.md from the rows that there are, and return them."""
     found = [row for row in rows.values() if row]
-    write_bytes(out / "table.md", (ablation_table(found) + "\n").encode())
+    write_bytes(out / "table.md", f"# Ablations: the table\n\n{ablation_table(found)}\n".encode())
     return found
 
 

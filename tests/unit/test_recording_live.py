@@ -160,7 +160,7 @@ def test_a_limit_of_the_file_size(tmp_path):
 def test_a_full_disk(tmp_path):
     folder = tmp_path / "small"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=32m", "none", str(folder)]
     if os.geteuid() or subprocess.run(command, capture_output=True).returncode:
         pytest.skip("mounting a small tmpfs is not allowed here")
     try:
