@@ -2,6 +2,8 @@
 """Shared by all tests: no window, one torch thread, the optional data sets and the zoo's codec."""
 
 import os
+import subprocess
+import sys
 
 # Before torch, Qt and matplotlib are imported, and for the processes that tests start.
 os.environ["MPLBACKEND"] = "Agg"
@@ -34,3 +36,18 @@ def zoo_codec():
 
     torch.set_num_threads(1)
     return SemanticCodec.load(paths.ZOO / "fashion-mnist", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def real_data(data_dir, tmp_path_factory):
+    """Folder with the real sets (unpacked here if need be) and the real weights."""
+    if all((data_dir / name).is_dir() for name in ("cifar-10-batches-bin", "cifar-100-binary")):
+        return data_dir
+    unpacker = data_dir.parent / "tools" / "unpack_data.py"
+    if not unpacker.is_file():
+        reason = f"{data_dir} lacks a CIFAR binary version, and nothing beside it unpacks it"
+        (pytest.fail if os.environ.get("CI", "").lower() in ("1", "true") else pytest.skip)(reason)
+    folder = tmp_path_factory.mktemp("data")
+    subprocess.run([sys.executable, unpacker, folder], check=True, timeout=200)
+    (folder / "weights").symlink_to(data_dir / "weights")
+    return folder

@@ -100,7 +100,7 @@ def test_the_loop_follows_what_the_other_end_measures(codec, images):
 
 def test_an_unplugged_radio_comes_back_and_the_run_goes_on(codec, images):
     fields = {"kind": "simulated", "reconnect_s": 60}
-    with Run(codec, images, radios={"a": fields, "b": fields}, seconds=1.2) as run:
+    with Run(codec, images, radios={"a": fields, "b": fields}, seconds=4) as run:
         wait_until(lambda: len(run.rows) >= 5)
         run.medium.unplug("ip:b")
         wait_until(lambda: any("lost" in text for text in run.said))

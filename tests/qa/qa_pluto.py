@@ -212,9 +212,11 @@ def test_unplugged_for_good_it_is_given_up_and_says_so(plutos):
 
 # Sends until it is ended; what ends it is the test's argument.
 SENDER = """
-import sys, time
+import signal, sys, time
 import numpy as np
 from gr_semantic.radio import RadioConfig, open_radio
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and stays so
 
 radio = open_radio(RadioConfig(uri=sys.argv[1], tx_lo_hz=2.4e9, rx_lo_hz=2.42e9, stall_s=20))
 for n in range(10**9):

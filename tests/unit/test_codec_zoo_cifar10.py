@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The CIFAR-10 codec does what its folder says, on this machine."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -13,7 +10,6 @@ from semantic_models import SemanticCodec, load_images
 from semantic_models.evaluate import count_macs, count_parameters
 
 FOLDER = ZOO / "cifar10"
-HAS_IMAGES = (Path(os.environ.get("GR_SEMANTIC_DATA", "")) / "cifar-10-batches-bin" / "test_batch.bin").is_file()
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +31,10 @@ def test_small_at_both_ends(codec):
     assert count_macs(codec.model, codec.image_shape)["total"] <= 60_000_000
 
 
-@pytest.mark.skipif(not HAS_IMAGES, reason="GR_SEMANTIC_DATA has no cifar-10-batches-bin")
 @pytest.mark.parametrize(("snr_db", "budget"), [(10.0, 8), (0.0, 32), (5.0, 4)])
-def test_accuracy_on_2000_test_images(codec, snr_db, budget):
+def test_accuracy_on_2000_test_images(codec, real_data, monkeypatch, snr_db, budget):
     """Within 2 points (three standard errors of 2,000 images) of the table, through noise of this test's own making."""
+    monkeypatch.setenv("GR_SEMANTIC_DATA", str(real_data))
     test = load_images("cifar10:test[0:2000]", like=codec)
     symbols = codec.encode(test.images, snr_db, budget)
     noise_var = np.float32(10 ** (-snr_db / 10))

@@ -177,7 +177,7 @@ def test_table_resumes_and_follows_its_files(tmp_path, monkeypatch):
     assert len(calls) == 8  # two channels, two SNRs, two budgets
     assert rows[1]["parameters"]["receiver"] == 0
     table = (tmp_path / "out" / "table.md").read_text()
-    assert table.count("\n") == 4
+    assert table.count("\n") == 6  # a title and four lines
     assert f"{100 * rows[0]['clean_accuracy']:.2f}" in table
     assert run() == rows
     assert len(calls) == 8

@@ -1,10 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """CIFAR files as they are published: read rightly, refused when damaged; and the teachers that are made for them."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -136,21 +132,6 @@ def test_ensemble_averages_probabilities():
     mean = np.mean([torch.softmax(torch.from_numpy(teacher_logits(m, images)), 1).numpy() for m in members], 0)
     assert np.exp(teacher_logits(Ensemble(members), images)) == pytest.approx(mean, abs=1e-5)
     assert teacher_hash(Ensemble(members)) != teacher_hash(Ensemble(members[::-1]))
-
-
-@pytest.fixture(scope="module")
-def real_data(data_dir, tmp_path_factory):
-    """Folder with the real sets (unpacked here if need be) and the real weights."""
-    if all((data_dir / name).is_dir() for name in ("cifar-10-batches-bin", "cifar-100-binary")):
-        return data_dir
-    unpacker = data_dir.parent / "tools" / "unpack_data.py"
-    if not unpacker.is_file():
-        reason = f"{data_dir} lacks a CIFAR binary version, and nothing beside it unpacks it"
-        (pytest.fail if os.environ.get("CI", "").lower() in ("1", "true") else pytest.skip)(reason)
-    folder = tmp_path_factory.mktemp("data")
-    subprocess.run([sys.executable, unpacker, folder], check=True, timeout=200)
-    (folder / "weights").symlink_to(data_dir / "weights")
-    return folder
 
 
 @pytest.fixture
