@@ -280,7 +280,11 @@ class Pluto:
         """A new buffer: what lies in the kernel's was received long ago, or on another frequency."""
         self._stale = False
         self._buffers["rx"] = None
-        self._open_buffer("rx")
+        try:
+            self._open_buffer("rx")
+        except RadioError as error:  # it was open before: the link has gone meanwhile
+            self._lose("its buffer cannot be opened again")
+            raise RadioLost(str(error)) from None
         self._spare = self._spare[:0]
         for _ in range(_FRESH_DROP):
             self._refill()
