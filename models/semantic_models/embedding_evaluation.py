@@ -13,7 +13,7 @@ from .codec import SemanticCodec
 from .data import ImageSet
 from .embedding_reference import EmbeddingReference
 from .errors import CodecError
-from .evaluate import TABLE_SNR_DB, features_of, received_at, wilson_interval
+from .evaluate import TABLE_SNR_DB, features_of, points_table, received_at, wilson_interval
 from .linear_probe import fit_linear_probe
 from .retrieval import NEIGHBOURS, label_precision, nearest, shares_found
 from .student import Student
@@ -193,20 +193,12 @@ def _inputs(student: Student, received) -> dict[str, torch.Tensor]:
 
 def embedding_table(result: dict) -> str:
     """The points as a Markdown table: recall@10 in per cent (after "label" that of the label alone), and cosine."""
-    budgets = sorted({point["budget"] for point in result["points"]})
-    lines = []
-    for channel in dict.fromkeys(point["channel"] for point in result["points"]):
-        found = {(p["snr_db"], p["budget"]): p for p in result["points"] if p["channel"] == channel}
-        lines += [""] if lines else []
-        lines += [f"| {channel}, SNR dB | " + " | ".join(f"{budget} symbols" for budget in budgets) + " |"]
-        lines += ["|" + " --- |" * (len(budgets) + 1)]
-        for snr_db in sorted({key[0] for key in found}):
-            cells = []
-            for point in (found[snr_db, budget] for budget in budgets):
-                recall, label = 100 * point["recall_at_10"], 100 * point["from_label"]["recall_at_10"]
-                cells.append(f"{recall:.1f} (label {label:.1f}), cosine {point['cosine']:.3f}")
-            lines += [f"| {snr_db:g} | " + " | ".join(cells) + " |"]
-    return "\n".join(lines)
+    return points_table(result, _cell)
+
+
+def _cell(point: dict) -> str:
+    recall, label = 100 * point["recall_at_10"], 100 * point["from_label"]["recall_at_10"]
+    return f"{recall:.1f} (label {label:.1f}), cosine {point['cosine']:.3f}"
 
 
 def probe_table(result: dict) -> str:

@@ -194,6 +194,11 @@ def table(result: dict) -> str:
 
     Points with a limit (limit.add_limits) become "accuracy of limit (points below it)".
     """
+    return points_table(result, _cell)
+
+
+def points_table(result: dict, cell) -> str:
+    """The points as a Markdown table, one row an SNR; cell: a point -> what stands in the table."""
     budgets = sorted({point["budget"] for point in result["points"]})
     lines = []
     for channel in dict.fromkeys(point["channel"] for point in result["points"]):
@@ -202,7 +207,7 @@ def table(result: dict) -> str:
         lines += [f"| {channel}, SNR dB | " + " | ".join(f"{budget} symbols" for budget in budgets) + " |"]
         lines += ["|" + " --- |" * (len(budgets) + 1)]
         for snr_db in sorted({key[0] for key in found}):
-            cells = (_cell(found[snr_db, budget]) for budget in budgets)
+            cells = (cell(found[snr_db, budget]) for budget in budgets)
             lines += [f"| {snr_db:g} | " + " | ".join(cells) + " |"]
     return "\n".join(lines)
 

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The settings of a simulated channel, checked, and the Channel that they make."""
 
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gr_semantic.channel.carrier_offset import CarrierOffset
@@ -20,6 +18,7 @@ from gr_semantic.channel.phase_noise import PhaseNoise
 from gr_semantic.channel.sample_rate_offset import MAX_PPM, SampleRateOffset
 from gr_semantic.channel.trajectory import SnrTrajectory
 from gr_semantic.errors import UserError
+from gr_semantic.yaml_file import read_yaml
 
 _SNR_RANGE_DB = (-60.0, 100.0)
 
@@ -126,14 +125,9 @@ class ChannelConfig(BaseModel):
         Raises:
             UserError: the file cannot be read, is no YAML mapping, or holds a wrong field.
         """
+        fields = read_yaml(path)
         try:
-            fields = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-        except yaml.YAMLError as error:
-            raise UserError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
-        try:
-            return cls.from_dict({} if fields is None else fields)
+            return cls.from_dict(fields)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
 

@@ -2,12 +2,11 @@
 """Settings classes whose mistakes name the field, the value and the range."""
 
 import typing
-from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gr_semantic.errors import UserError
+from gr_semantic.yaml_file import read_yaml
 
 
 class CheckedSettings(BaseModel):
@@ -34,13 +33,8 @@ class CheckedSettings(BaseModel):
         Raises:
             UserError: the file cannot be read, is no YAML mapping, or a field is unknown, missing or out of range.
         """
-        try:
-            fields = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-        except yaml.YAMLError as error:
-            raise UserError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
-        return cls.from_dict({} if fields is None else fields, str(path))
+        fields = read_yaml(path)
+        return cls.from_dict(fields, str(path))
 
 
 def _first_mistake(model, error: ValidationError) -> str:

@@ -4,13 +4,13 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from gr_semantic.channel.config import ChannelConfig
 from gr_semantic.channel.trajectory import SnrTrajectory
 from gr_semantic.errors import UserError
 from gr_semantic.link.config import CheckedModel
+from gr_semantic.yaml_file import read_yaml
 
 MAX_RADIOS = 8
 _GAIN_RANGE_DB = (-200.0, 40.0)
@@ -246,14 +246,9 @@ class VirtualPlutosConfig(_Settings):
         Raises:
             UserError: the file cannot be read, is no YAML mapping, or holds a wrong field.
         """
+        fields = read_yaml(path)
         try:
-            fields = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-        except yaml.YAMLError as error:
-            raise UserError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
-        try:
-            config = cls.from_dict({} if fields is None else fields)
+            config = cls.from_dict(fields)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
         folder = Path(path).parent
