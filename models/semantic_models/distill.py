@@ -16,7 +16,7 @@ from .data import ImageSet, load_images
 from .device import choose_device
 from .embedding_reference import FILE, embedding_reference
 from .errors import CodecError
-from .experiment_file import ONLINE, load_experiment
+from .experiment_file import ONLINE, load_experiment, load_start
 from .foundation import PREFIXES, fit_head
 from .knowledge_store import KnowledgeStore, build_store, teacher_hash
 from .processes import first_process_first, own_device, process_group, process_rank
@@ -58,12 +58,15 @@ def distill(
         if "teacher" in experiment:
             store, teacher = _knowledge(experiment, data, Path(knowledge or work), device, log)
         settings, shape, classes = experiment["student"], data["train"].images.shape[1:], data["train"].classes
-        student = make_student(settings, data, work / "student", store, device, teacher)
+        start = _trained_start(experiment_path, experiment, data, work / "start", device)
+        student = make_student(settings, data, work / "student", store, device, teacher, start)
         if process_rank()[0]:
             return None
         if store is not None:
             origin |= _store_facts(store, teacher, data["test"])
         origin["student_epochs"] = settings["training"]["epochs"]
+        if start is not None:
+            origin["start"] = experiment["start"]
         reference = None
         if student.embedding:
             reference = embedding_reference(store, teacher, data["train"], data["test"]).to_bytes()
@@ -75,15 +78,32 @@ def distill(
     return result
 
 
-def make_student(settings: dict, data: dict, folder: Path, store, device: torch.device, teacher) -> Student:
-    """A fresh student, trained as an experiment's section student says; resumes from `folder`. See train_student."""
+def make_student(
+    settings: dict, data: dict, folder: Path, store, device: torch.device, teacher, start: Student | None = None
+) -> Student:
+    """A fresh student, or one with the weights of `start`, trained as an experiment's section student says; resumes
+    from `folder`. See train_student."""
     torch.manual_seed(settings["training"]["seed"])
     train, budgets = data["train"], tuple(settings["budgets"])
     student = Student(train.images.shape[1:], len(train.classes), max(budgets), **settings["model"])
-    range_db = tuple(settings["snr_range_db"])
+    training, range_db = settings["training"], tuple(settings["snr_range_db"])
+    if start is not None:
+        student.load_state_dict(start.state_dict())
+        training = training | {"start_sha256": teacher_hash(start)}  # a checkpoint from another start is not resumed
     return train_student(
-        settings["training"], student, budgets, range_db, train, data["validation"], folder, store, device, teacher
+        training, student, budgets, range_db, train, data["validation"], folder, store, device, teacher
     )
+
+
+def _trained_start(path: Path, experiment: dict, data: dict, work: Path, device: torch.device) -> Student | None:
+    """The student of the experiment that this one starts from, with its own teacher and store; resumes in `work`."""
+    start = load_start(path, experiment)
+    if start is None:
+        return None
+    store = teacher = None
+    if "teacher" in start:
+        store, teacher = _knowledge(start, data, work, device, Log(work))
+    return make_student(start["student"], data, work / "student", store, device, teacher)
 
 
 def train_experiment_teacher(experiment_path: Path, work: Path, device: str = "auto") -> Path:

@@ -10,7 +10,7 @@ import yaml
 from .errors import CodecError
 
 SECTIONS = ("name", "data", "student")
-OPTIONAL_SECTIONS = ("teacher", "store", "title", "label_of")
+OPTIONAL_SECTIONS = ("teacher", "store", "title", "label_of", "start")
 ONLINE = "online"  # instead of a store: the teacher is asked about every batch
 
 
@@ -18,8 +18,8 @@ def load_experiment(path: Path) -> dict:
     """Read an experiment file. CodecError names the file and the field that is wrong.
 
     `base: NAME` inherits from NAME.yaml in the file's folder or the one above: mappings are merged key by key, other
-    values replace the base's, and `null` takes a key away. name, title and label_of are not inherited.
-    title: a line for tables. label_of: see ablations.py.
+    values replace the base's, and `null` takes a key away. name, title, label_of and start are not inherited.
+    title: a line for tables. label_of: see ablations.py. start: see load_start.
     """
     experiment = _inherit(Path(path), ())
     missing = [section for section in SECTIONS if section not in experiment]
@@ -41,6 +41,25 @@ def load_experiment(path: Path) -> dict:
     return experiment
 
 
+def load_start(path: Path, experiment: dict) -> dict | None:
+    """The experiment whose trained student this one starts from (`start: NAME`, found as a base is), or None.
+
+    Raises CodecError if it is not there, has a start itself, or its data, budgets or model are others.
+    """
+    if "start" not in experiment:
+        return None
+    start = load_experiment(_neighbour(Path(path), experiment["start"], "start"))
+    if "start" in start:
+        raise CodecError(f"experiment {path}: start {start['name']} has a start itself; give it a teacher or labels")
+    for section, key in (("data", None), ("student", "budgets"), ("student", "model")):
+        mine, its = (each[section] if key is None else each[section].get(key) for each in (experiment, start))
+        if mine != its:
+            raise CodecError(
+                f"experiment {path}: start {start['name']} has another {section}{f'.{key}' if key else ''}"
+            )
+    return start
+
+
 def merged(base: dict, changes: dict) -> dict:
     """`base` with `changes`: mappings merged key by key, None takes a key away, anything else replaces."""
     result = dict(base)
@@ -60,16 +79,22 @@ def _inherit(path: Path, seen: tuple[Path, ...]) -> dict:
     base = experiment.pop("base", None)
     if base is None:
         return experiment
-    candidates = [folder / f"{base}.yaml" for folder in (path.parent, path.parent.parent)]
-    found = next((file for file in candidates if file.is_file()), None)
-    if found is None:
-        raise CodecError(f"experiment {path}: base {base!r} is neither {candidates[0]} nor {candidates[1]}")
+    found = _neighbour(path, base, "base")
     if found.resolve() in seen or found.resolve() == path.resolve():
         raise CodecError(f"experiment {path}: base {base!r} inherits from itself")
     inherited = _inherit(found, (*seen, path.resolve()))
-    for own in ("name", "title", "label_of"):
+    for own in ("name", "title", "label_of", "start"):
         inherited.pop(own, None)
     return merged(inherited, experiment)
+
+
+def _neighbour(path: Path, name: str, field: str) -> Path:
+    """NAME.yaml in the file's folder or the one above."""
+    candidates = [folder / f"{name}.yaml" for folder in (path.parent, path.parent.parent)]
+    found = next((file for file in candidates if file.is_file()), None)
+    if found is None:
+        raise CodecError(f"experiment {path}: {field} {name!r} is neither {candidates[0]} nor {candidates[1]}")
+    return found
 
 
 def _read(path: Path) -> dict:

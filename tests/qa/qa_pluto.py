@@ -26,8 +26,8 @@ PATIENT = {"stall_s": 20}  # the machine may be busy: only a test of stalling is
 
 @pytest.fixture
 def plutos():
-    """Two radios, crystals 20 ppm apart, on slow air: the machine may have better things to do."""
-    with VirtualPlutos({"radios": [{"ppm": 10}, {"ppm": -10}], "speed": 0.25}).start() as running:
+    """Two radios, crystals 20 ppm apart, on air that waits: the machine may have better things to do."""
+    with VirtualPlutos({"radios": [{"ppm": 10}, {"ppm": -10}], "patience_s": 1}).start() as running:
         yield running
 
 

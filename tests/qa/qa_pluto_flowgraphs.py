@@ -73,7 +73,7 @@ def test_flowgraphs_run_on_virtual_plutos_and_leave_them_off(tmp_path, which, na
         generate(name, tmp_path)
     (tmp_path / "driver.py").write_text(DRIVER)
     codec = tiny_codec(tmp_path / "codec")
-    with VirtualPlutos({"radios": [{"ppm": 5}, {}], "speed": 0.2}).start() as plutos:
+    with VirtualPlutos({"radios": [{"ppm": 5}, {}], "speed": 0.2, "patience_s": 1}).start() as plutos:
         done = subprocess.run(
             [sys.executable, "driver.py", which, str(codec), *plutos.uris],
             cwd=tmp_path,

@@ -24,7 +24,7 @@ LIMIT_S = 60
 
 @pytest.fixture(scope="module")
 def plutos():
-    with VirtualPlutosProcess({"radios": [{"ppm": 5}, {"ppm": -5}], "speed": 0.5}).start() as plutos:
+    with VirtualPlutosProcess({"radios": [{"ppm": 5}, {"ppm": -5}], "speed": 0.5, "patience_s": 1}).start() as plutos:
         yield plutos
 
 

@@ -6,13 +6,16 @@ import pytest
 import torch
 import yaml
 from click.testing import CliRunner
+from safetensors.torch import load_file
 
 from gr_semantic.cli.main import main
 from gr_semantic.paths import ROOT
 from semantic_models import CodecError, ImageSet, SemanticCodec, load_images
 from semantic_models.augmentation import Augmentation, view_seeds
-from semantic_models.distill import load_experiment
+from semantic_models.codec_folder import read_codec
+from semantic_models.distill import distill, load_experiment
 from semantic_models.evaluate import count_macs, count_parameters
+from semantic_models.experiment_file import merged
 from semantic_models.knowledge_store import KnowledgeStore, build_store
 from semantic_models.publish import publish
 from semantic_models.resnet import Ensemble, ResNet
@@ -238,6 +241,48 @@ def test_wrong_inheritance_is_refused(tmp_path, text, reason):
     write(tmp_path, "z", "{name: z, data: {}, student: {}}")
     with pytest.raises(CodecError, match=reason):
         load_experiment(path)
+
+
+def two_stages(folder, **second):
+    """Two experiments of a moment on synthetic images, the second of which starts from the first."""
+    training = {"seed": 1, "epochs": 1, "batch": 20, "learning_rate": 1e-3, "weight_decay": 0.0, "average_decay": 0.5}
+    training |= {"bfloat16": False, "distillation": 0.0, "rate_beta": 0.0, "channels": {"awgn": 1.0}}
+    model = {"widths": [4, 8, 8], "phi_hidden": 8, "decoder_hidden": [8]}
+    student = {"budgets": [4], "snr_range_db": [0, 10], "margin": 0.01, "model": model}
+    student["training"] = training | {"report_error_db": 0.0, "augmentation": {"mirror": False, "erase": 0.0}}
+    data = {"train": "synthetic:40", "validation": "synthetic:20", "test": "synthetic:20"}
+    write(folder, "first", yaml.safe_dump({"name": "first", "data": data, "student": student}))
+    still = {"base": "first", "name": "second", "start": "first", "student": {"training": {"learning_rate": 0.0}}}
+    return write(folder, "second", yaml.safe_dump(merged(still, second)))
+
+
+def test_an_experiment_starts_from_the_student_of_another(tmp_path):
+    """At a learning rate of 0 the weights that come out are those that went in."""
+    torch.set_num_threads(1)
+    distill(two_stages(tmp_path), tmp_path / "out", tmp_path / "work", "cpu")
+    first, second = (
+        load_file(tmp_path / "work" / folder / "student" / "checkpoint.safetensors") for folder in ("start", ".")
+    )
+    names = [name for name in first if name.startswith("average.") and name.endswith(".weight")]
+    assert names and all(torch.equal(first[name], second[name]) for name in names if "running" not in name)
+    origin = read_codec(tmp_path / "out")[0].origin
+    assert origin["start"] == "first" and origin["student_epochs"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"start": "nobody"}, "start 'nobody' is neither .*nobody.yaml"),
+        ({"start": "second"}, "start second has a start itself"),
+        ({"student": {"model": {"phi_hidden": 16}}}, "start first has another student.model"),
+        ({"data": {"train": "synthetic:60"}}, "start first has another data"),
+    ],
+)
+def test_a_start_that_does_not_fit_is_refused(tmp_path, changes, reason):
+    path = two_stages(tmp_path, **changes)
+    with pytest.raises(CodecError, match=reason):
+        distill(path, tmp_path / "out", tmp_path / "work", "cpu")
+    assert not (tmp_path / "work" / "start" / "student").exists()
 
 
 def test_teacher_command_trains_only_the_teacher(tmp_path):

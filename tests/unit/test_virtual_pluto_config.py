@@ -32,6 +32,7 @@ FULL = {
         {"time_s": 4, "kind": "unplug", "radio": 1, "for_s": 5, "silent": True},
     ],
     "speed": 0.5,
+    "patience_s": 2,
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gr_semantic.errors import UserError
+from gr_semantic.virtual_pluto.buffers import RxBuffer, TxBuffer
 from gr_semantic.virtual_pluto.config import PathConfig, SetNoiseFigure, SetPath, SetPpm, VirtualPlutosConfig
 from gr_semantic.virtual_pluto.front_ends import Receiver, Transmitter
 from gr_semantic.virtual_pluto.on_air_recording import OnAirRecording
@@ -139,6 +140,21 @@ class Air:
                     self.clock_runs = True
                     tick_s = min(tick_s, buffer.depth * buffer.samples / tuning.rate_hz / 2)
         return max(tick_s, _LEAST_TICK_S)
+
+    def late_buffers(self, seconds: float) -> list[TxBuffer | RxBuffer]:
+        """Whose clients would lose samples, or send a gap, in a step of this length."""
+        late = []
+        for station in self._stations:
+            if (pluto := station.pluto) is None:
+                continue
+            settings = station.settings()
+            for buffer, tuning in ((pluto.tx, settings.tx), (pluto.rx, settings.rx)):
+                count = int(seconds * tuning.rate_hz) + 1
+                if buffer is not None:
+                    buffer.expect_step(count)
+                    if buffer.is_late(count):
+                        late.append(buffer)
+        return late
 
     def step(self, seconds: float) -> None:
         """All samples of the next so many seconds of air time."""

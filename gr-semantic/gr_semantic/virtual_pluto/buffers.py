@@ -36,6 +36,7 @@ class _Buffer:
         self._changed = threading.Condition()
         self._blocks: deque[np.ndarray] = deque()
         self._closed = False
+        self._left_alone = False
 
     def close(self) -> None:
         """Who waits gets EBADF."""
@@ -47,6 +48,16 @@ class _Buffer:
     def expect_step(self, count: int) -> None:
         """The air will move ``count`` samples at once."""
         self.least_blocks = 2 * count // self.samples
+
+    def is_late(self, count: int) -> bool:
+        """Whether the client has yet to read, or to write, before ``count`` samples can move without loss."""
+        with self._changed:
+            return not (self._closed or self._left_alone or self._can_move(count))
+
+    def leave_alone(self) -> None:
+        """Nobody waits for this client any more, until it reads or writes again."""
+        with self._changed:
+            self._left_alone = True
 
     @property
     def _room(self):
@@ -89,9 +100,13 @@ class TxBuffer(_Buffer):
             if self._closed:
                 raise IioError(errno.EBADF)
             self._blocks.append(block)
-            self._started = True
+            self._started, self._left_alone = True, False
             if not self.cyclic:
                 self._wait(lambda: len(self._blocks) < self._room, timeout_s, gone)
+
+    def _can_move(self, count):
+        queued = sum(map(len, self._blocks)) - self._offset
+        return not self._started or self.cyclic or queued >= count
 
     def take(self, count: int) -> tuple[np.ndarray, bool]:
         """The next ``count`` samples (count x 2), zeros where there are none, and whether that was an underflow."""
@@ -122,6 +137,10 @@ class RxBuffer(_Buffer):
         self._dropping = False
         self._left = b""
 
+    def _can_move(self, count):
+        begun = -(-(self._filled + count) // self.samples)
+        return not self._blocks or len(self._blocks) + begun <= self._room
+
     def push(self, samples: np.ndarray) -> bool:
         """Samples (n x 2) from the air; whether a block was dropped."""
         overflow = False
@@ -147,6 +166,7 @@ class RxBuffer(_Buffer):
         """The next 1..limit bytes, from one block."""
         if not self._left:
             with self._changed:
+                self._left_alone = False
                 self._wait(lambda: self._closed or self._blocks, timeout_s, gone)
                 block = self._blocks.popleft()
             self._left = (block if self.mask == 3 else block[:, self._columns]).tobytes()

@@ -183,6 +183,13 @@ class VirtualPlutosConfig(_Settings):
     seed: int = Field(1, ge=0, lt=2**31, description="of noise, fading and serial numbers")
     tick_ms: float = Field(5.0, ge=1, le=100, description="the air is computed in steps of this length, or shorter")
     speed: float = Field(1.0, gt=0, le=1, description="air time over wall clock: below 1 for slow machines")
+    patience_s: float = Field(
+        0.0,
+        ge=0,
+        le=60,
+        description="the air stands still for so long (wall clock) for a client that is late: its receive queue full, "
+        "or its transmit queue empty in the midst of a burst; less than the clients' timeouts; 0: never, as on a radio",
+    )
 
     @model_validator(mode="after")
     def _indices_exist(self):

@@ -16,6 +16,7 @@ from gr_semantic.virtual_pluto.pluto import Pluto, serial_number
 
 _log = logging.getLogger(__name__)
 _MOST_LATE_S = 0.02
+_LOOK_S = 0.002  # between looks at a client that is late
 
 
 @dataclass(frozen=True)
@@ -197,11 +198,25 @@ class VirtualPlutos:
                     self.slipped_s += late_s
                 if self._stopping.wait(max(0.0, -late_s)):
                     return
+                due += self._wait_for_clients(tick_s)
                 self._happen()
                 self._air.step(tick_s)
         except Exception as error:
             _log.exception("virtual-pluto: the air failed")
             self._failure = error
+
+    def _wait_for_clients(self, tick_s):
+        """Returns for how long, by the wall clock."""
+        began_s = time.monotonic()
+        if self.config.patience_s == 0:
+            return 0.0
+        while late := self._air.late_buffers(tick_s):
+            if time.monotonic() - began_s > self.config.patience_s:
+                for buffer in late:
+                    buffer.leave_alone()
+            if self._stopping.wait(_LOOK_S):
+                break
+        return time.monotonic() - began_s
 
     def _happen(self):
         with self._lock:
