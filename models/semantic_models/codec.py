@@ -157,11 +157,12 @@ class SemanticCodec:
         while start < count:
             left = count - start
             size = max((size for size in sizes if size <= left), default=sizes[0])
-            rows = torch.arange(start, start + size).clamp_(max=count - 1)  # a short rest is filled with its last row
-            chunk = [value[rows.to(value.device)].to(self._device) for value in inputs]
-            parts.append(function(*chunk)[: min(size, left)])
+            chunk = [value[start : start + size].to(self._device) for value in inputs]
+            if size > left:  # a short rest is filled with its last row
+                chunk = [torch.cat([value, value[-1:].expand(size - left, *value.shape[1:])]) for value in chunk]
+            parts.append(function(*chunk)[:left])
             start += size
-        return torch.cat(parts)
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     @torch.inference_mode()
     def _stable_sizes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
