@@ -14,26 +14,33 @@ def _convolution_flops(images, weight, *_settings, out_shape=None, **_more) -> i
 
 
 FLOPS = {torch.ops.mkldnn._convolution_pointwise: _convolution_flops}  # torch's flop counter does not know it by itself
+MOST_SHAPES = 8  # of images, for which a convolution keeps its weights packed
 
 
 class OneKernelConvolution(nn.Module):
     """A convolution on the CPU, with the ReLU behind it if there is one, that takes one image by the kernel of many.
 
     nn.Conv2d has another kernel for a single image and a single thread, which rounds differently; and it brings the
-    weights into oneDNN's order in every call, which takes as long as a fifth of the work on one image.
+    weights into oneDNN's order in every call, which takes as long as a third of the work on one image. That order
+    depends on the shape of the images: weights packed for another shape take longer to reorder than all the rest.
     """
 
     def __init__(self, convolution: nn.Conv2d, relu: bool):
         super().__init__()
-        settings = convolution.padding, convolution.stride, convolution.dilation
-        self.settings = (*map(list, settings), convolution.groups, "relu" if relu else "none", [], "")
-        packed = torch._C._nn.mkldnn_reorder_conv2d_weight(
-            convolution.weight.detach().to_mkldnn(), *settings, convolution.groups
-        )
-        self.weight, self.bias = packed, convolution.bias
+        self.place = [list(part) for part in (convolution.padding, convolution.stride, convolution.dilation)]
+        self.place.append(convolution.groups)
+        self.activation = "relu" if relu else "none", [], ""
+        self.weight, self.bias = convolution.weight.detach().to_mkldnn(), convolution.bias
+        self.packed: dict[torch.Size, torch.Tensor] = {}
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return torch.ops.mkldnn._convolution_pointwise(images, self.weight, self.bias, *self.settings)
+        weight = self.packed.get(images.shape)
+        if weight is None:
+            if len(self.packed) == MOST_SHAPES:
+                self.packed.clear()
+            weight = torch._C._nn.mkldnn_reorder_conv2d_weight(self.weight, *self.place, list(images.shape))
+            self.packed[images.shape] = weight
+        return torch.ops.mkldnn._convolution_pointwise(images, weight, self.bias, *self.place, *self.activation)
 
 
 def for_inference(model: nn.Module, device: torch.device) -> nn.Module:

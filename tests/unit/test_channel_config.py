@@ -107,7 +107,7 @@ def test_interferer_from_a_file(tmp_path):
 @pytest.mark.parametrize(
     "fields, text",
     [
-        ({"snr": 3}, "unknown field 'snr'; the fields are snr_db"),
+        ({"snr": 3}, "unknown field 'snr'; known here: snr_db"),
         ({"snr_db": 101}, "snr_db is 101, expected -60 to 100"),
         ({"snr_db": "loud"}, "snr_db is 'loud', expected a number"),
         ({"snr_db": True}, "snr_db"),

@@ -3,7 +3,7 @@
 
 from pydantic import Field, field_validator
 
-from ..link.config import CheckedModel
+from ..checked_settings import CheckedModel
 from .air import MEDIA
 
 SNR_DB = tuple(float(snr_db) for snr_db in range(-10, 21, 2))

@@ -17,6 +17,7 @@ from gr_semantic.channel.multipath import Multipath
 from gr_semantic.channel.phase_noise import PhaseNoise
 from gr_semantic.channel.sample_rate_offset import MAX_PPM, SampleRateOffset
 from gr_semantic.channel.trajectory import SnrTrajectory
+from gr_semantic.checked_settings import first_mistake
 from gr_semantic.errors import UserError
 from gr_semantic.yaml_file import read_yaml
 
@@ -79,7 +80,7 @@ class ChannelConfig(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise UserError(f"channel: {_first_mistake(error)}") from None
+            raise UserError(f"channel: {first_mistake(type(self), error)}") from None
 
     @field_validator("snr_db")
     @classmethod
@@ -201,19 +202,3 @@ class ChannelConfig(BaseModel):
             return Interferer(samples, self.interferer_db)
         except UserError as error:
             raise UserError(f"interferer_file {self.interferer_file}: {error}") from None
-
-
-def _first_mistake(error: ValidationError) -> str:
-    """One line about the first mistake: field, value, range."""
-    first = error.errors()[0]
-    name = str(first["loc"][0]) if first["loc"] else ""
-    field = ChannelConfig.model_fields.get(name)
-    if first["type"] == "extra_forbidden":
-        return f"unknown field '{name}'; the fields are {', '.join(ChannelConfig.model_fields)}"
-    if "error" in first.get("ctx", {}) or field is None:
-        text = str(first.get("ctx", {}).get("error", first["msg"]))
-        return f"{name} {text}" if name and not text.startswith(name) else text
-    limits = {key: getattr(item, key) for item in field.metadata for key in ("ge", "le") if hasattr(item, key)}
-    wanted = first["msg"].removeprefix("Input should be ")
-    expected = f"{limits['ge']:g} to {limits['le']:g}" if limits else wanted
-    return f"{name} is {first['input']!r}, expected {expected}"

@@ -4,10 +4,11 @@
 import math
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from gr_semantic.channel.config import ChannelConfig
 from gr_semantic.channel.trajectory import SnrTrajectory
+from gr_semantic.checked_settings import CheckedModel
 from gr_semantic.errors import UserError
 
 _SUDDEN_DB = 6.0
@@ -18,18 +19,6 @@ _SUDDEN_DB = 6.0
 _OSCILLATOR = {"phase_noise_linewidth_hz": 4.0, "phase_noise_loop_hz": 10e3}
 FORWARD_CHANNEL = {"cfo_hz": 868.0, "sro_ppm": 1.0, **_OSCILLATOR}
 REVERSE_CHANNEL = {"cfo_hz": -868.0, "sro_ppm": -1.0, "gain_db": -6.0, **_OSCILLATOR}
-
-
-class CheckedModel(BaseModel):
-    """A frozen settings class that turns every mistake into a UserError which names the field."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    def __init__(self, **fields):
-        try:
-            super().__init__(**fields)
-        except ValidationError as error:
-            raise UserError(_first_mistake(type(self).__name__, error)) from None
 
 
 class RateControllerConfig(CheckedModel):
@@ -124,16 +113,3 @@ class LoopConfig(CheckedModel):
         depths = [(before - after, time_s) for time_s, before, after in self.snr_trajectory.jumps]
         depth_db, time_s = max(depths, default=(0.0, None))
         return time_s if depth_db >= _SUDDEN_DB else None
-
-
-def _first_mistake(name: str, error: ValidationError) -> str:
-    """One line about the first mistake of a ValidationError: field, value, what is wrong."""
-    first = error.errors()[0]
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, UserError):  # a nested settings class has said it all
-        return str(cause)
-    field = ".".join(str(part) for part in first["loc"]) or name
-    if first["type"] == "extra_forbidden":
-        return f"{name}: unknown field '{field}'"
-    text = first["msg"].removeprefix("Value error, ")
-    return f"{name}: {field}: {text} (got {first['input']!r})"

@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from gr_semantic.checked_settings import CheckedSettings
 from gr_semantic.errors import UserError
 from gr_semantic.link.config import RateControllerConfig
-from gr_semantic.radio.checked import CheckedSettings
 from gr_semantic.radio.config import RadioConfig
 
 _SET_BY_LINK = ("sample_rate_hz", "tx_lo_hz", "rx_lo_hz")

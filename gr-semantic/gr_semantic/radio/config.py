@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from gr_semantic.checked_settings import CheckedSettings
 from gr_semantic.errors import UserError
-from gr_semantic.radio.checked import CheckedSettings
 
 SAFE_ATTENUATION_DB = 30.0
 _URI = re.compile(r"^(ip:.+|usb:(\d+\.\d+\.\d+)?|serial:.+)$")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from pydantic import Field
 
+from ..checked_settings import CheckedModel
 from ..errors import UserError
-from ..link.config import CheckedModel
 from ..modem import Header, Waveform, modulate
 from ..modem.peaks import PeakMeter
 from .frame_truth import FrameTruth, qpsk_bits, qpsk_symbols

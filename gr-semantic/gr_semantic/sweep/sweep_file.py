@@ -10,8 +10,8 @@ import yaml
 from pydantic import BeforeValidator, Field
 
 from ..channel import ChannelConfig
+from ..checked_settings import CheckedModel
 from ..errors import UserError
-from ..link.config import CheckedModel
 from ..modem import Waveform
 from ..paths import codec_folder
 from .point import Point

@@ -8,8 +8,8 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from gr_semantic.channel.config import ChannelConfig
 from gr_semantic.channel.trajectory import SnrTrajectory
+from gr_semantic.checked_settings import CheckedModel
 from gr_semantic.errors import UserError
-from gr_semantic.link.config import CheckedModel
 from gr_semantic.yaml_file import read_yaml
 
 MAX_RADIOS = 8

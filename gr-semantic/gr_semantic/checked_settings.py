@@ -9,8 +9,20 @@ from gr_semantic.errors import UserError
 from gr_semantic.yaml_file import read_yaml
 
 
+class CheckedModel(BaseModel):
+    """Frozen settings whose constructor turns the first mistake into a UserError: class, field, value, range."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def __init__(self, **fields):
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise UserError(f"{type(self).__name__}: {first_mistake(type(self), error)}") from None
+
+
 class CheckedSettings(BaseModel):
-    """Frozen settings. A mistake anywhere in them is one UserError: path of the field, value, range."""
+    """Frozen settings from a file. A mistake anywhere in them is one UserError: path of the field, value, range."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -22,7 +34,7 @@ class CheckedSettings(BaseModel):
         try:
             return cls(**fields)
         except ValidationError as error:
-            raise UserError(f"{name}: {_first_mistake(cls, error)}") from None
+            raise UserError(f"{name}: {first_mistake(cls, error)}") from None
         except TypeError:
             raise UserError(f"{name}: every field's name must be text") from None
 
@@ -37,12 +49,16 @@ class CheckedSettings(BaseModel):
         return cls.from_dict(fields, str(path))
 
 
-def _first_mistake(model, error: ValidationError) -> str:
+def first_mistake(model: type[BaseModel], error: ValidationError) -> str:
+    """One line about the first mistake: path of the field, value, range."""
     first = error.errors()[0]
     cause = first.get("ctx", {}).get("error")
     where = ".".join(str(part) for part in first["loc"])
     if cause is not None:
-        return f"{where + ': ' if where else ''}{cause}"
+        text = str(cause)
+        if not where or text.startswith(where):  # it names the field itself
+            return text
+        return f"{where} {text}" if text.startswith("is ") else f"{where}: {text}"
     owner, field = _find(model, first["loc"])
     if first["type"] == "extra_forbidden":
         return f"unknown field '{where}'; known here: {', '.join(owner.model_fields)}"
