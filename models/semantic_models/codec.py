@@ -12,7 +12,7 @@ from .errors import CodecError
 from .inference_form import for_inference
 from .student import Student
 
-CHUNK_SIZES = (1, 4, 16, 64)  # those are used that give the same bits as SAFE_SIZE, see _stable_sizes
+CHUNK_SIZES = (1, 4, 8, 16, 64)  # those are used that give the same bits as SAFE_SIZE, see _stable_sizes
 SAFE_SIZE = 4
 
 

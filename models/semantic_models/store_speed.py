@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an epoch costs: labels alone, the teacher from its store, the teacher in the loop. The real training loop."""
+"""What an epoch of the real training costs: labels alone, the teacher stored, in a file a sample, or in the loop."""
 
 from __future__ import annotations
 
 import json
 import tempfile
+import time
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from .augmentation import Augmentation
@@ -19,18 +21,33 @@ from .student_training import train_student
 from .teacher import build_teacher
 from .teachers import open_teacher
 
-MODES = ("labels", "store", "online")
+MODES = ("labels", "store", "files", "online")
 _VALIDATION_IMAGES = 100  # not part of the time
+
+
+class SampleFiles:
+    """The records of one view, each in a file of its own, as other projects keep them; indexed as the store's array."""
+
+    def __init__(self, folder: Path, records: np.ndarray):
+        folder.mkdir(parents=True)
+        self._folder, self._dtype = folder, records.dtype
+        for sample, record in enumerate(records):
+            (folder / str(sample)).write_bytes(record.tobytes())
+
+    def __getitem__(self, chosen: np.ndarray) -> np.ndarray:
+        content = b"".join((self._folder / str(sample)).read_bytes() for sample in chosen)
+        return np.frombuffer(content, self._dtype)
 
 
 def epoch_costs(experiment: dict, images: int, repeats: int, device: str = "auto") -> dict:
     """Train one epoch of the experiment's student on its first `images` training images in each of MODES, in turns.
 
     The teacher is the experiment's; where the experiment trains it, one of its shape with fresh weights, which costs as
-    much. Returns {experiment, device, threads, images, repeats, clock, seconds: {mode: [each repeat]},
-    store_over_labels, online_over_store}: ratios of the least times. clock: "processor" on a CPU (other programs do not
-    count), "wall" on a GPU. The time is that of the loop over all batches, loader included, without validation and
-    checkpoint.
+    much. "files" are the store's records, each in a file of its own, all in the operating system's cache. Returns
+    {experiment, device, threads, images, repeats, clock, seconds: {mode: [each repeat]}, store_over_labels,
+    files_over_store, online_over_store}: ratios of the least times; and loader_files_over_store: of what reading one
+    epoch's records alone takes. clock: "processor" on a CPU (other programs do not count), "wall" on a GPU. The time is
+    that of the loop over all batches, loader included, without validation and checkpoint.
     """
     if "teacher" not in experiment:
         raise CodecError(f"experiment {experiment['name']}: has no teacher, so there is nothing to compare")
@@ -49,10 +66,11 @@ def epoch_costs(experiment: dict, images: int, repeats: int, device: str = "auto
         path, stored = Path(scratch) / "teacher.store", experiment["store"]
         augmentation = Augmentation(**stored["augmentation"])
         build_store(path, teacher, train, 1, stored["kept"], augmentation, stored["seed"], stored["bfloat16"])
-        store = KnowledgeStore(path)
+        stores = {"store": KnowledgeStore(path), "files": KnowledgeStore(path)}
+        stores["files"].records = [SampleFiles(Path(scratch) / "files", stores["store"].records[0])]
         config = settings["training"] | {"epochs": 1, "augmentation": stored["augmentation"]}
         for turn in range(repeats + 1):  # the first one warms up and does not count
-            for mode in MODES[turn % 3 :] + MODES[: turn % 3]:
+            for mode in MODES[turn % len(MODES) :] + MODES[: turn % len(MODES)]:
                 folder = Path(scratch) / f"{mode}-{turn}"
                 torch.manual_seed(0)
                 student = Student(shape, len(whole.classes), max(settings["budgets"]), **settings["model"])
@@ -64,12 +82,14 @@ def epoch_costs(experiment: dict, images: int, repeats: int, device: str = "auto
                     train,
                     validation,
                     folder,
-                    store if mode == "store" else None,
+                    stores.get(mode),
                     chosen,
                     teacher if mode == "online" else None,
                 )
                 if turn:
                     seconds[mode].append(json.loads((folder / "log.jsonl").read_text())[clock])
+        order = np.random.default_rng(0).permutation(images)
+        reading = {mode: _reading_s(store, order, config["batch"], repeats) for mode, store in stores.items()}
     least = {mode: min(times) for mode, times in seconds.items()}  # interference only ever adds
     return {
         "experiment": experiment["name"],
@@ -80,8 +100,21 @@ def epoch_costs(experiment: dict, images: int, repeats: int, device: str = "auto
         "clock": "wall" if clock == "seconds" else "processor",
         "seconds": seconds,
         "store_over_labels": least["store"] / least["labels"],
+        "files_over_store": least["files"] / least["store"],
         "online_over_store": least["online"] / least["store"],
+        "loader_files_over_store": reading["files"] / reading["store"],
     }
+
+
+def _reading_s(store: KnowledgeStore, order: np.ndarray, batch: int, repeats: int) -> float:
+    """Least processor time of reading and rebuilding the answers of one epoch."""
+    times = []
+    for _ in range(repeats):
+        began = time.process_time()
+        for first in range(0, len(order), batch):
+            store.rebuild(store.records[0][order[first : first + batch]])
+        times.append(time.process_time() - began)
+    return min(times)
 
 
 def _teacher(section: dict, shape, classes: int, device: torch.device):

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from scipy.special import erfc
 
-from gr_semantic.baselines.air import MEDIA, SimulatedAir, exchange, slot_len
+from gr_semantic.baselines.air import MEDIA, PLUTOS, SimulatedAir, exchange, slot_len
+from gr_semantic.baselines.airs import Airs
 from gr_semantic.baselines.analog import prefix
 from gr_semantic.baselines.block_errors import frame_shape, layout, word_arrivals
 from gr_semantic.baselines.features import Quantiser
@@ -17,6 +18,7 @@ from gr_semantic.baselines.modes import RATES, Mode, label_modes, message_modes
 from gr_semantic.baselines.modulation import NAMES, map_bits, soft_bits
 from gr_semantic.baselines.pictures import profiles
 from gr_semantic.baselines.polar import PolarCode
+from gr_semantic.errors import UserError
 from gr_semantic.modem import Waveform
 from semantic_models import load_images
 
@@ -145,6 +147,19 @@ def test_exchange_returns_what_was_sent_and_fades_change_from_frame_to_frame():
         assert np.mean(np.abs(symbols - sent[number]) ** 2) < 3 * noise_var.mean() + 1e-3
     levels = [float(np.median(noise_var)) for _, _, noise_var in found]
     assert max(levels) > 1.5 * min(levels)
+
+
+def test_frames_pass_virtual_plutos_at_the_snr_that_is_asked_for():
+    pytest.importorskip("iio")
+    sent = np.exp(2j * np.pi * np.random.default_rng(8).random((40, 4, 8))).astype(np.complex64)
+    with Airs() as airs:
+        with pytest.raises(UserError, match=r"snr_db is 40.*-27.75 to 32 dB"):
+            airs(PLUTOS, 40.0, 1, slot_len(WF, 4, 8))
+        for snr_db in (14.0, 6.0):
+            found = list(exchange(WF, airs(PLUTOS, snr_db, 1, slot_len(WF, 4, 8)), sent))
+            assert len(found) >= 39 and [number for number, _, _ in found] == sorted({n for n, _, _ in found})
+            error = np.mean([np.mean(np.abs(symbols - sent[number]) ** 2) for number, symbols, _ in found])
+            assert -10 * np.log10(error) == pytest.approx(snr_db, abs=0.7)
 
 
 def test_gains_of_media():

@@ -117,7 +117,9 @@ def made_up(ours, pixels, pixel_uses):
     """A summary of one channel: accuracies at 0, 10 and 20 dB."""
     at_bar = {"pixels": {"uses": pixel_uses, "accuracy": pixels}} if pixel_uses else {}
     needed = next((int(budget) for budget, row in ours.items() if row[1] >= 0.9), None)
-    curves = {"ours": ours, "at_bar": at_bar, "needed": {"ours": [None, needed, needed]}}
+    limit = {"4": [0.85, 0.94, 0.94], "8": [0.93, 0.94, 0.94]}
+    curves = {"ours": ours, "limit": limit, "at_bar": at_bar, "found": [0.9, 1.0, 1.0]}
+    curves["needed"] = {"ours": [None, needed, needed]}
     return {"snr_db": [0.0, 10.0, 20.0], "target": 0.9, "bar_snr_db": 10.0, "channels": {"awgn": curves}}
 
 
@@ -128,13 +130,18 @@ def test_bars_met_and_missed():
     assert line["breaks_at_db"] == 10.0 and line["our_accuracy"] == pytest.approx(0.92) and line["fade_bar_met"]
     assert "NOT MET" not in sentence(line)
     line = verdicts(made_up(good, [0.1, 0.9, 0.93], 159))[0]
-    assert line["our_budget"] == 4 and line["fade_bar_met"] is False and "NOT MET" in sentence(line)
+    assert line["our_budget"] == 4 and line["fade_bar_met"] is False
+    assert sentence(line).endswith(
+        "NOT MET (no code of 4 uses surpasses 85.0 % there, and 90 % of the frames are found)"
+    )
     line = verdicts(made_up(good, [0.1, 0.9, 0.93], 79))[0]
     assert not line["uses_bar_met"] and line["fade_bar_met"] is False
     line = verdicts(made_up({"4": [0.1, 0.5, 0.5]}, [0.1, 0.9, 0.93], 160))[0]
     assert not line["uses_bar_met"] and line["our_uses"] is None and "NOT MET" in sentence(line)
     line = verdicts(made_up(good, [0.1, 0.5, 0.93], None))[0]
-    assert line["uses_bar_met"] and line["pixel_uses"] is None
+    assert line["uses_bar_met"] and line["pixel_uses"] is None and "ours needs 4: met" in sentence(line)
+    line = verdicts(made_up({"4": [0.1, 0.5, 0.5]}, [0.1, 0.5, 0.93], None))[0]
+    assert not line["uses_bar_met"] and sentence(line).endswith("NOT MET")
     assert verdicts(made_up(good, [0.1, 0.9, 0.93], 160) | {"bar_snr_db": 5.0}) == []
 
 
@@ -195,6 +202,7 @@ def test_a_comparison_from_end_to_end(material, tmp_path, monkeypatch):
         assert rows.shape == (9, 2) and (rows >= summary["guess"]).all() and (rows <= 1).all()
         assert (np.diff(rows, axis=0) >= 0).all()  # more channel uses
     assert (np.array(curves["pixels, smaller too"]["1024"]) >= np.array(curves["pixels"]["1024"])).all()
+    assert len(curves["found"]) == 2 and 0.5 < curves["found"][1] <= 1
     assert set(curves["deepjscc"]) == {"8", "16"} and summary["picture_codec_images"] == 4
     assert set(curves["ours"]) == {"4", "8"} and len(summary["verdicts"]) == 2
 

@@ -35,6 +35,14 @@ def test_same_seed_same_table_to_the_last_digit(tmp_path, codec):
     assert run(tmp_path / "other", codec, seed=6)[1] != first
 
 
+def test_long_codes_take_fewer_images_a_frame(tmp_path):
+    long = str(tiny_codec(tmp_path / "long", budgets=(8, 128)))
+    path = tmp_path / "run"
+    done = run_demo(LoopConfig(codec=long, seconds=0.1), path, Console(file=io.StringIO()))
+    assert done.error is None and done.summary["frames_received"] == 5
+    assert json.loads((path / "manifest.json").read_text())["config"]["images_per_frame"] == 44
+
+
 def test_a_drop_is_adopted_within_100_ms_and_not_without_feedback(tmp_path, codec):
     settings = {"seconds": 1.2, "trajectory": [(0, 24), (0.6, 24), (0.6, 9)]}
     closed, _ = run(tmp_path / "closed", codec, **settings)

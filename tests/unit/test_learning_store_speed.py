@@ -3,6 +3,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -11,7 +12,7 @@ from test_learning_training import CONFIG, EXPERIMENT
 
 from gr_semantic.cli.main import main
 from semantic_models import CodecError, store_speed
-from semantic_models.store_speed import MODES, epoch_costs
+from semantic_models.store_speed import MODES, SampleFiles, epoch_costs
 from semantic_models.teacher import Teacher
 
 
@@ -28,11 +29,17 @@ def test_only_the_online_epochs_ask_the_teacher(monkeypatch):
     images, repeats = 60, 2
     result = epoch_costs(EXPERIMENT, images, repeats, "cpu")
     steps = images // CONFIG["batch"]
-    assert asked == [images] + [CONFIG["batch"]] * steps * (repeats + 1)  # the store once, then one mode of three
+    assert asked == [images] + [CONFIG["batch"]] * steps * (repeats + 1)  # the store once, then one mode of four
     assert result["clock"] == "processor"
     assert {mode: len(times) for mode, times in result["seconds"].items()} == dict.fromkeys(MODES, repeats)
     assert result["store_over_labels"] > 0
-    assert result["online_over_store"] > 0
+    assert result["online_over_store"] > 0 and result["files_over_store"] > 0 and result["loader_files_over_store"] > 0
+
+
+def test_sample_files_hold_what_the_store_holds(tmp_path):
+    records = np.array([(7, [1, 2]), (8, [3, 4]), (9, [5, 6])], [("seed", "<u4"), ("index", "u1", 2)])
+    files, chosen = SampleFiles(tmp_path / "files", records), np.array([2, 0, 2])
+    assert np.array_equal(files[chosen], records[chosen]) and len(list((tmp_path / "files").iterdir())) == 3
 
 
 @pytest.mark.parametrize("images", [5, 401])

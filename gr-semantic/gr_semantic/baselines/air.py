@@ -11,13 +11,15 @@ from ..channel.config import ChannelConfig
 from ..modem import Header, Waveform, frame_len, modulate, receive
 
 _GAP = 256  # zeros around a frame: echoes end in them, and fades change in them
-_BATCH_SAMPLES = 1 << 19
+_BATCH_SAMPLES = 1 << 21
 _SEQUENCES = 1 << 16
 
 
 @dataclass(frozen=True)
 class Medium:
-    """A channel by name. fields: of ChannelConfig; a fading one draws its gains anew for every frame."""
+    """A channel by name. fields: of ChannelConfig; a fading one draws its gains anew for every frame. Of PLUTOS: of
+    VirtualPlutosConfig.
+    """
 
     sample_rate_hz: float
     fields: dict
@@ -31,23 +33,32 @@ class Medium:
         return "multipath" in self.fields
 
 
+PLUTOS = "virtual-plutos"
+# Crystals 20 ppm apart, an echo path of a constant power, filters and 12-bit converters; nothing is lost on a busy
+# machine: the air waits.
+_PLUTOS = {
+    "radios": [{"ppm": 10}, {"ppm": -10}],
+    "default_path": {"gain_db": -40, "multipath": "tdl-a:100ns", "unit_power": True},
+    "patience_s": 10.0,
+}
 MEDIA = {
     "awgn": Medium(1e6, {}),
     "rayleigh": Medium(1e6, {"multipath": "rayleigh"}),
     # A delay spread of 1.5 samples: selective, with all echoes within the cyclic prefix.
     "tdl-a": Medium(5e6, {"multipath": "tdl-a:300ns"}),
+    PLUTOS: Medium(1e6, _PLUTOS),
 }
 
 
 class Air(Protocol):
-    """Where samples go: a simulated channel, or a pair of radios with this method around transmit and receive."""
+    """Where samples go: a simulated channel, or a pair of radios."""
 
     def carry(self, samples: np.ndarray) -> np.ndarray:
         """The next samples of the stream (complex64) -> what the receiver gets of them, later samples later."""
 
 
 class SimulatedAir:
-    """One of MEDIA at an SNR. slot_len: samples from frame to frame, the time for which a fade lasts."""
+    """One of MEDIA but PLUTOS at an SNR. slot_len: samples from frame to frame, the time for which a fade lasts."""
 
     def __init__(self, name: str, snr_db: float, seed: int, slot_len: int):
         medium = MEDIA[name]

@@ -10,10 +10,11 @@ PIXELS = ("pixels", "pixels, smaller too")
 
 def verdicts(summary: dict) -> list[dict]:
     """One line for each channel and kind of pixels: channel, pixels, pixel_uses, our_uses, ratio, uses_bar_met,
-    breaks_at_db, our_budget, our_accuracy, fade_bar_met. None where there is nothing to compare.
+    breaks_at_db, our_budget, our_accuracy, limit_accuracy, found, fade_bar_met. None where there is nothing to compare.
 
     The pixels break down at the lowest SNR down to which they keep the target, with the channel uses that they need at
     bar_snr_db. Ours is then held to that same SNR less 10 dB with the largest budget that the first bar allows.
+    limit_accuracy: what no code of that budget surpasses there. found: share of our frames whose header is read there.
     """
     if summary["bar_snr_db"] not in summary["snr_db"]:
         return []
@@ -28,7 +29,9 @@ def verdicts(summary: dict) -> list[dict]:
 def _verdict(summary: dict, channel: str, curves: dict, name: str, at: int) -> dict:
     pixels, ours = curves["at_bar"].get(name), curves["needed"]["ours"][at]
     line = {"channel": channel, "pixels": name, "pixel_uses": pixels["uses"] if pixels else None, "our_uses": ours}
-    line |= dict.fromkeys(("ratio", "breaks_at_db", "our_budget", "our_accuracy", "fade_bar_met"))
+    line |= dict.fromkeys(
+        ("ratio", "breaks_at_db", "our_budget", "our_accuracy", "limit_accuracy", "found", "fade_bar_met")
+    )
     # Pixels that never reach the target need infinitely many uses; ours that never do fail.
     line["uses_bar_met"] = ours is not None and (pixels is None or USES_BAR * ours <= pixels["uses"])
     if pixels is None:
@@ -40,7 +43,10 @@ def _verdict(summary: dict, channel: str, curves: dict, name: str, at: int) -> d
     line["our_budget"] = max(allowed, default=None)
     level = line["breaks_at_db"] - FADE_BAR_DB
     if allowed and level >= summary["snr_db"][0]:
-        line["our_accuracy"] = float(np.interp(level, summary["snr_db"], curves["ours"][str(max(allowed))]))
+        for name, key in (("ours", "our_accuracy"), ("limit", "limit_accuracy")):
+            if str(max(allowed)) in curves[name]:
+                line[key] = float(np.interp(level, summary["snr_db"], curves[name][str(max(allowed))]))
+        line["found"] = float(np.interp(level, summary["snr_db"], curves["found"]))
         line["fade_bar_met"] = line["our_accuracy"] >= summary["target"]
     elif not allowed:
         line["fade_bar_met"] = False
@@ -62,7 +68,11 @@ def sentence(line: dict) -> str:
     """A verdict for people."""
     where = f"{line['channel']}, {line['pixels']}: "
     if line["pixel_uses"] is None:
-        return where + "the pixels never reach the target at this SNR" + ("" if line["our_uses"] else "; nor does ours")
+        text = "the pixels do not reach the target at this SNR, however many channel uses; "
+        if line["our_uses"] is None:
+            return where + text + "nor does ours: NOT MET"
+        text += f"ours needs {line['our_uses']}: met. There is nothing to hold ours 10 dB below against"
+        return where + text
     if line["our_uses"] is None:
         return where + f"ours never reaches the target, the pixels do with {line['pixel_uses']} channel uses: NOT MET"
     text = f"ours needs {line['our_uses']} channel uses, the pixels {line['pixel_uses']}, "
@@ -74,4 +84,9 @@ def sentence(line: dict) -> str:
     if line["our_accuracy"] is None:
         return where + text + "10 dB below lies outside what was measured"
     text += f"10 dB below, ours with {line['our_budget']} uses has {100 * line['our_accuracy']:.1f} %: "
-    return where + text + ("met" if line["fade_bar_met"] else "NOT MET")
+    text += "met" if line["fade_bar_met"] else "NOT MET"
+    if not line["fade_bar_met"]:
+        limit = line["limit_accuracy"]
+        bound = f"no code of {line['our_budget']} uses surpasses {100 * limit:.1f} % there, and " if limit else ""
+        text += f" ({bound}{100 * line['found']:.0f} % of the frames are found)"
+    return where + text

@@ -18,7 +18,8 @@ from semantic_models.teachers import open_teacher
 from ..errors import UserError
 from ..modem import Waveform
 from ..paths import codec_folder
-from .air import MEDIA, Air, SimulatedAir, slot_len
+from .air import MEDIA, exchange, slot_len
+from .airs import Airs
 from .analog import IMAGES_A_FRAME, codec_accuracy
 from .block_errors import frame_shape, word_arrivals
 from .config import BaselinesConfig
@@ -31,6 +32,7 @@ from .points import Point, measure_points
 
 FIT_IMAGES = 1000  # on which the features' quantisers are fitted
 LABEL_REPEATS = 8  # a label's words are short: as many times the words, so that none seems better than it is by chance
+FRAMES = 250  # sent at each point to count those that are found
 SHOWN_USES = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 DIGITAL = ("pixels", "pixels, smaller too", "features", "label")
 
@@ -48,7 +50,7 @@ class _Task:
     content_hash: str
     teacher: object
     teacher_id: str
-    make_air: Callable[[str, float, int, int], Air]
+    airs: Airs
 
     @property
     def guess(self) -> float:
@@ -63,23 +65,20 @@ def compare(
     config: BaselinesConfig,
     folder: Path,
     tell: Callable[[str, int, int], None] = lambda kind, done, total: None,
-    make_air: Callable[[str, float, int, int], Air] = SimulatedAir,
 ) -> dict:
     """Measure what `folder`/points lacks, and put the curves together. Returns a JSON-able dict, see docs/baselines.md.
 
-    make_air(channel, snr_db, seed, slot_len): where the frames of a point go; other airs than the simulated one keep
-    their points in a folder of their own.
-
     Raises:
-        UserError, CodecError: wrong input, missing codec, teacher or data.
+        UserError, CodecError: wrong input, missing codec, teacher or data; radios that lost samples.
     """
-    task = _open(config, make_air)
-    points = _plan(task)
-    measured = measure_points(Path(folder) / "points", list(points.values()), tell)
+    with Airs() as airs:
+        task = _open(config, airs)
+        points = _plan(task)
+        measured = measure_points(Path(folder) / "points", list(points.values()), tell)
     return _assemble(task, dict(zip(points, measured, strict=True)))
 
 
-def _open(config: BaselinesConfig, make_air) -> _Task:
+def _open(config: BaselinesConfig, airs: Airs) -> _Task:
     codec = SemanticCodec.load(codec_folder(config.codec), config.device)
     image_set = load_images(config.images, like=codec)
     if image_set.labels is None:
@@ -96,7 +95,7 @@ def _open(config: BaselinesConfig, make_air) -> _Task:
     content = image_set.content_hash
     images, labels = image_set.images, image_set.labels
     teacher_id = teacher_hash(teacher)
-    return _Task(config, wf, codec, picture_codec, images, labels, content, teacher, teacher_id, make_air)
+    return _Task(config, wf, codec, picture_codec, images, labels, content, teacher, teacher_id, airs)
 
 
 def _plan(task: _Task) -> dict[tuple, Point]:
@@ -111,6 +110,8 @@ def _plan(task: _Task) -> dict[tuple, Point]:
         modes = _all_modes(task)
         settings = air | {"words": config.words, "repeats": LABEL_REPEATS, "modes": [mode.name for mode in modes]}
         plan["words", *place] = Point("words", settings, lambda place=place: _words(task, *place))
+        settings = air | {"frames": FRAMES, "budget": max(task.codec.budgets)}
+        plan["found", *place] = Point("found", settings, lambda place=place: _found(task, *place))
         for name, codec, count in _codecs(task):
             settings = air | facts | {"model": codec.model_id, "count": count}
             plan[name, *place] = Point("codec", settings, lambda c=codec, n=count, p=place: _codec(task, c, n, *p))
@@ -156,7 +157,7 @@ def _features(task: _Task) -> dict:
 def _words(task: _Task, channel: str, snr_db: float) -> list[float]:
     """Share of arriving words of each of _all_modes."""
     seed = _seed(task, "words", channel, snr_db)
-    air = task.make_air(channel, snr_db, seed, slot_len(task.wf, *frame_shape(task.wf)))
+    air = task.airs(channel, snr_db, seed, slot_len(task.wf, *frame_shape(task.wf)))
     modes = _all_modes(task)
     labels = label_modes(task.label_bits)
     arrived = word_arrivals(task.wf, air, modes + labels * (LABEL_REPEATS - 1), task.config.words, seed)
@@ -167,12 +168,20 @@ def _words(task: _Task, channel: str, snr_db: float) -> list[float]:
     return [float(shares[mode]) for mode in modes]
 
 
+def _found(task: _Task, channel: str, snr_db: float) -> float:
+    """Share of the frames of our codec's longest code whose header is read; what is in them does not matter."""
+    seed, budget = _seed(task, "found", channel, snr_db), max(task.codec.budgets)
+    air = task.airs(channel, snr_db, seed, slot_len(task.wf, IMAGES_A_FRAME, budget))
+    turns = np.random.default_rng(seed).random((FRAMES, IMAGES_A_FRAME, budget))
+    return sum(1 for _ in exchange(task.wf, air, np.exp(2j * np.pi * turns).astype(np.complex64))) / FRAMES
+
+
 def _codec(task: _Task, codec, count: int, channel: str, snr_db: float) -> list[float]:
     """The accuracy of every budget. The encoder is told the average SNR."""
     code = codec.encode(task.images[:count], snr_db, max(codec.budgets))
     seed, accuracies = _seed(task, "codec", channel, snr_db), []
     for budget in codec.budgets:
-        air = task.make_air(channel, snr_db, seed, slot_len(task.wf, IMAGES_A_FRAME, budget))
+        air = task.airs(channel, snr_db, seed, slot_len(task.wf, IMAGES_A_FRAME, budget))
         accuracies.append(codec_accuracy(task.wf, air, codec, code, task.labels[:count], budget, task.guess))
     return accuracies
 
@@ -229,6 +238,7 @@ def _assemble(task: _Task, results: dict) -> dict:
             str(budget): [limit_accuracy(clean, len(codec.classes), level, budget, gains) for level in config.snr_db]
             for budget in SHOWN_USES
         }
+        curves["found"] = [results["found", channel, snr_db] for snr_db in config.snr_db]
         curves |= _digital(task, results, contents, channel)
         curves["needed"] |= {
             name: [_needed(curves[name], index, config.target) for index in range(len(config.snr_db))]

@@ -71,6 +71,7 @@ def _needed_table(summary: dict, curves: dict) -> str:
         for name, (label, _) in STYLES.items()
         if name in curves["needed"]
     ]
+    rows.append(["frames found, %", *(f"{100 * share:.1f}" for share in curves["found"])])
     return _table(["", *_levels(summary)], rows)
 
 

@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-import yaml
+from semantic_models.experiment_file import load_experiment
 
 from ..errors import UserError
 from ..paths import ROOT
@@ -16,12 +16,9 @@ def teacher_of(codec_name: str, work: Path) -> str:
         UserError: there is no such experiment, or its teacher has not been trained here.
     """
     path = ROOT / "models" / "experiments" / f"{codec_name}.yaml"
-    try:
-        teacher = yaml.safe_load(path.read_text(encoding="utf-8")).get("teacher") or {}
-    except OSError:
-        raise UserError(
-            f"codec {codec_name}: no experiment {path.name} says who its teacher is; give --teacher"
-        ) from None
+    if not path.is_file():
+        raise UserError(f"codec {codec_name}: no experiment {path.name} says who its teacher is; give --teacher")
+    teacher = load_experiment(path).get("teacher") or {}
     if "name" in teacher:
         return teacher["name"]
     weights = work / codec_name / "teacher" / "teacher.safetensors"

@@ -7,12 +7,12 @@ from ..link.config import LoopConfig
 from .plain_loop import PlainLoop
 
 SNR_DB = 10.0
-SLOT_LEN = {1: 10240, 48: 20480}  # samples, by images a frame: one image needs no longer slot
+IMAGES_PER_FRAME = (1, 48)
 _WARM_UP_SLOTS = 3
 
 
 def measure(codec, images, name: str, slots: int, waveform: str = "ofdm64") -> list[dict]:
-    """Rows {images_per_frame, slot_len, slots, images_per_s, plain_images_per_s, ratio, real_time, cores,
+    """Rows {images_per_frame, slots, images_per_s, plain_images_per_s, ratio, real_time, cores,
     images_per_core_s, accuracy}.
 
     images_per_s: of wall-clock time, start of the flowgraph to its last row, both directions, at 10 dB; real_time: link
@@ -22,13 +22,12 @@ def measure(codec, images, name: str, slots: int, waveform: str = "ofdm64") -> l
     from ..link.loop import LoopFlowgraph
 
     rows = []
-    for count, slot_len in SLOT_LEN.items():
+    for count in IMAGES_PER_FRAME:
         config = LoopConfig(
             codec=name,
             waveform=waveform,
             images_per_frame=count,
-            slot_len=slot_len,
-            seconds=slots * slot_len / LoopConfig().sample_rate_hz,
+            seconds=slots * LoopConfig().slot_s,
             trajectory=((0.0, SNR_DB),),
         )
         results = []
@@ -47,7 +46,6 @@ def measure(codec, images, name: str, slots: int, waveform: str = "ofdm64") -> l
         rows.append(
             {
                 "images_per_frame": count,
-                "slot_len": slot_len,
                 "slots": config.slots,
                 "images_per_s": config.slots * count / elapsed_s,
                 "plain_images_per_s": config.slots * count / plain_s,

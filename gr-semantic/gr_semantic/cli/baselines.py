@@ -20,7 +20,9 @@ _QUICK = {"images": 200, "words": 40, "snr_db": (0.0, 10.0, 20.0)}
 @click.option("--picture-codec", help="DeepJSCC codec. [default: CODEC-deepjscc, where the zoo has it]")
 @click.option("--picture-codec-images", type=click.IntRange(4), default=500, show_default=True, help="For it alone.")
 @click.option("--waveform", default="ofdm64", show_default=True, help="Waveform: name or YAML file.")
-@click.option("--channel", "channels", multiple=True, help="awgn, rayleigh, tdl-a; repeatable. [default: all]")
+@click.option(
+    "--channel", "channels", multiple=True, help="awgn, rayleigh, tdl-a, virtual-plutos; repeatable. [default: all]"
+)
 @click.option("--snr-db", multiple=True, type=float, help="Repeatable. [default: -10 to 20 dB in steps of 2]")
 @click.option("--words", type=click.IntRange(1), help="Code words of each mode at each point. [default: 200]")
 @click.option("--target", type=click.FloatRange(0, 1, True, True), default=0.9, show_default=True, help="Accuracy.")

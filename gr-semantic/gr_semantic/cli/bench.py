@@ -97,7 +97,7 @@ def modem(payload_symbols: int, seconds: float, no_flowgraph: bool, as_json: boo
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads of torch.")
 @click.option("--json", "as_json", is_flag=True, help="Results as JSON on stdout.")
 def store(experiments, images: int, repeats: int, device: str, threads: int, as_json: bool) -> None:
-    """An epoch of distillation from the store, beside one without teacher and one with the teacher in the loop.
+    """An epoch of distillation from the store, beside labels alone, a file a sample, and the teacher in the loop.
 
     EXPERIMENTS: names in models/experiments, or YAML files. [default: fashion-mnist cifar10]
 
@@ -120,12 +120,13 @@ def store(experiments, images: int, repeats: int, device: str, threads: int, as_
         click.echo(json.dumps(results, indent=2))
         return
     table = Table(title=f"An epoch of {images} images, seconds (least of {repeats})")
-    for heading in ("experiment", "labels", "store", "online", "store / labels", "online / store"):
+    ratios = ("store_over_labels", "files_over_store", "online_over_store", "loader_files_over_store")
+    headings = ("store / labels", "files / store", "online / store", "reading alone: files / store")
+    for heading in ("experiment", "labels", "store", "files", "online", *headings):
         table.add_column(heading, justify="left" if heading == "experiment" else "right")
     for result in results:
         least = [f"{min(times):.2f}" for times in result["seconds"].values()]
-        ratios = f"{result['store_over_labels']:.3f}", f"{result['online_over_store']:.2f}"
-        table.add_row(result["experiment"], *least, *ratios)
+        table.add_row(result["experiment"], *least, *(f"{result[ratio]:.3g}" for ratio in ratios))
     Console().print(table)
 
 

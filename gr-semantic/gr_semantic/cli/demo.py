@@ -83,6 +83,10 @@ def run_demo(config: LoopConfig, out: Path, console: Console | None = None, reco
 
     waveform = Waveform.load(config.waveform)
     codec = SemanticCodec.load(codec_folder(config.codec))
+    if "images_per_frame" not in config.model_fields_set:  # as many as usual, or as fit with the longest code
+        most = waveform.max_payload_symbols * waveform.data_count // max(codec.budgets)
+        fitting = max(1, min(config.images_per_frame, most))
+        config = LoopConfig(**config.model_dump(exclude_unset=True), images_per_frame=fitting)
     image_set = load_images(config.images, like=codec)
     identities = identify(codec, waveform, image_set)
     rows: list[FrameRow] = []

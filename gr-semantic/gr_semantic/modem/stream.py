@@ -13,7 +13,7 @@ from .modulate import frame_len
 from .waveform import Waveform
 
 LIVE_CHUNK = 4096  # 4 ms at 1 Msps
-BULK_CHUNK = 1 << 17  # more frames a batch; beyond, caches no longer hold it
+BULK_CHUNK = 1 << 19  # more frames a batch; beyond, caches no longer hold it
 
 
 def live_chunk(sample_rate_hz: float) -> int:
@@ -78,7 +78,7 @@ class StreamReceiver:
         reset().
         """
         end = self._base + len(self._buffer) + self._waiting_count
-        rest = np.concatenate([*self._waiting, np.zeros(self._need + self._chunk, np.complex64)])
+        rest = np.concatenate([*self._waiting, np.zeros(self._need + detect.STEP, np.complex64)])
         frames = self._work(rest[: len(rest) // detect.STEP * detect.STEP])
         self.reset()
         return [f for f in frames if f.start_sample + frame_len(self.waveform, f.header) <= end]

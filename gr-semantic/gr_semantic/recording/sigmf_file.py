@@ -22,9 +22,11 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import sigmf
+from sigmf.schema import get_schema
 
 from ..errors import UserError
 from ..replacing import replacing
+from .columns import surely_fit
 from .journal import JOURNAL, fold, is_unfinished, read_journal
 from .namespace import EXTENSION, check_own_fields, field, own_fields
 from .sample_format import SampleFormat, writable_format
@@ -171,7 +173,7 @@ class Recording:
     def _check_metadata(self) -> None:
         try:
             jsonschema.validate(self.metadata, {"type": "object", "required": ["global", "captures", "annotations"]})
-            sigmf.SigMFFile(self.metadata).validate()
+            sigmf.SigMFFile(_to_validate(self.metadata)).validate()
         except (ValueError, AttributeError, TypeError) as error:
             raise UserError(f"{self.name}: is not SigMF metadata ({_first_line(error)})") from None
         except jsonschema.ValidationError as error:
@@ -390,6 +392,17 @@ def metadata_text(metadata: dict) -> bytes:
     whole = sigmf.SigMFFile(metadata)
     whole.validate()
     return (whole.dumps() + "\n").encode()
+
+
+def _to_validate(metadata: dict) -> dict:
+    """The metadata, without the annotations where these are surely valid and in order."""
+    annotations, start = metadata["annotations"], "core:sample_start"
+    schema = get_schema()["properties"]["annotations"]["items"]
+    if isinstance(annotations, list) and surely_fit(annotations, schema["properties"]):
+        starts = [annotation.get(start, -1) for annotation in annotations]
+        if min(starts, default=0) >= 0 and starts == sorted(starts):
+            return metadata | {"annotations": []}
+    return metadata
 
 
 def _no_constant(name):
