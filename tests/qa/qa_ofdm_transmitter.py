@@ -190,3 +190,20 @@ def test_on_demand_a_late_slot_begins_later_and_bursts_go_where_there_is_room(rn
         sent = modulate(WF, frame.header, symbols)
         np.testing.assert_array_equal(samples[meta["sample"] :][: len(sent)], sent)
     assert ticks[1]["sample"] >= ticks[0]["sample"] + SLOT_LEN
+
+
+@pytest.mark.parametrize("slot_len", [0, SLOT_LEN])
+def test_nothing_comes_before_the_first_frame_if_asked(slot_len, rng):
+    transmitter = OfdmTransmitter(WF, slot_len=slot_len, on_demand=slot_len > 0)
+    transmitter.lead_len = 100
+    bench = Bench(transmitter)
+    sink = samples_of(bench, transmitter, 2 * SLOT_LEN)
+    symbols = random_symbols(rng, 2, 8)
+    with bench:
+        assert not len(sink.data())
+        bench.post("symbols", ({"slot": 0} if slot_len else {}) | data_fields(symbols, 0), symbols.reshape(-1))
+        bench.wait()
+    frame = modulate(WF, Header(**data_fields(symbols, 0)), symbols)
+    sent = np.array(sink.data()[: 100 + len(frame)], np.complex64)
+    assert not sent[:100].any()
+    np.testing.assert_array_equal(sent[100:], frame)

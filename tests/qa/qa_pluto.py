@@ -14,6 +14,9 @@ import pytest
 from bench import wait_until
 
 from gr_semantic.link.exchange import exchange
+from gr_semantic.link.ota import OtaFlowgraph
+from gr_semantic.link.ota_config import OtaConfig
+from gr_semantic.link.real_time import real_time
 from gr_semantic.link.sounder import Sounder
 from gr_semantic.modem import Waveform
 from gr_semantic.radio import RadioConfig, RadioError, RadioKeeper, RadioLost
@@ -122,6 +125,21 @@ def test_a_busy_radio(plutos, side, text):
             Pluto(config(plutos, **{side: None}))
     finally:
         first.close()
+
+
+def test_an_idle_transmitter_has_not_run_dry(plutos):
+    radio = Pluto(config(plutos))
+    try:
+        for expected in (0, 0, 1):
+            radio.transmit(np.full(radio.config.tx_buffers * radio.config.buffer_len, 0.1, np.complex64))
+            if expected:
+                plutos._plutos[0].note_underflow()
+            radio._count_flags()
+            assert radio.counters.underflows == expected
+            radio.flush()
+            plutos._plutos[0].note_underflow()  # as the air does once the queue is empty
+    finally:
+        radio.close()
 
 
 def test_samples_travel_and_clipping_is_counted(plutos):
@@ -258,3 +276,37 @@ def test_the_transmitter_is_off_on_every_way_out(plutos, way):
     if way in ("SIGTERM", "SIGHUP"):
         assert process.returncode == -getattr(signal, way)  # it ended by the signal, as its parent expects
     assert is_off(plutos.state(0))
+
+
+def test_the_loop_with_its_receivers_in_processes_of_their_own(plutos, codec, images):
+    rows = []
+    fields = {"rx_gain_db": 60, "buffer_len": 8192, "tx_buffers": 3} | PATIENT
+    settings = OtaConfig.from_dict(
+        {
+            "radios": {name: {"uri": uri} | fields for name, uri in zip("ab", plutos.uris, strict=True)},
+            "forward": {"transmitter": "a", "receiver": "b", "lo_hz": FORWARD_HZ},
+            "feedback": {"transmitter": "b", "receiver": "a", "lo_hz": FEEDBACK_HZ},
+            "images_per_frame": 4,
+            "seconds": 0.4,
+        },
+        "test",
+    )
+    radios = {name: RadioKeeper(name, one).open() for name, one in settings.radio_configs().items()}
+    try:
+        loop = OtaFlowgraph(settings, codec, images, radios, rows.append)
+        receivers = [loop.receiver, loop.reverse_receiver]
+        try:
+            with real_time():
+                loop.start()
+                assert loop.wait_finished(120) and loop.error is None
+        finally:
+            for radio in radios.values():
+                radio.close()
+            loop.stop_and_wait()
+    finally:
+        for radio in radios.values():
+            radio.close()
+    assert [row.slot for row in rows] == list(range(settings.slots))
+    assert sum(row.received for row in rows) >= 12 and any(row.measured_slot >= 0 for row in rows)
+    assert all(receiver._process._process.poll() is not None for receiver in receivers)
+    assert all(is_off(plutos.state(n)) for n in range(2))

@@ -17,6 +17,7 @@ from gr_semantic.cli.main import main
 from gr_semantic.link.frame_log import read_frame_log
 from gr_semantic.link.ota_row import OtaRow
 from gr_semantic.radio.simulated import SimulatedMedium
+from gr_semantic.recording.namespace import own_fields
 from gr_semantic.recording.run_folder import FRAMES, MANIFEST, PAGE
 from gr_semantic.recording.sigmf_file import Recording
 from semantic_models.testing import tiny_codec
@@ -81,6 +82,14 @@ def test_a_run_leaves_everything_behind_and_its_transmitters_off(run, tmp_path):
     assert "over the air" in (folder / PAGE).read_text()
     with Recording(folder / "received.sigmf-meta") as recording:
         assert recording.sample_count > 16 * 24576 and recording.sample_rate_hz == 1e6
+        assert recording.own["status"] == "complete" and recording.own["dropped_samples"] >= 0
+        assert recording.metadata["captures"][0]["core:frequency"] == 2.40e9
+        sent = [a for a in map(own_fields, recording.metadata["annotations"]) if "labels" in a]
+        assert [a["sequence"] for a in sent] == list(range(16))
+    replay = ["replay", str(folder / "received.sigmf-meta"), "--codec", manifest["config"]["codec"], "--json"]
+    again = json.loads(CliRunner().invoke(main, replay, catch_exceptions=False).stdout)
+    assert again["frames_found"] == again["frames_identical"] >= summary["frames_received"]
+    assert again["accuracy"] is not None and again["frames_false"] == 0
     assert not any(run.media[0].state(f"ip:{name}")["transmitting"] for name in "ab")
 
 

@@ -305,6 +305,20 @@ def test_another_model_over_the_same_air(run, sent, other, zoo_codec):
     assert 0.5 < np.mean(compared == found) < 1  # it hears the noise
 
 
+def test_the_comparison_tells_what_sending_the_other_model_would_have_given(run, sent, other):
+    """The same noise, with frames that the other model has really encoded."""
+    run("modulate", "--dataset", IMAGES, "--budget", 8, "--codec", other, "-o", "other.sigmf-meta")
+    run("channel", "other.sigmf-meta", "--snr-db", 3, "-o", "heard.sigmf-meta")
+    really = json.loads(run("replay", "heard.sigmf-meta", "--json").stdout)
+    compared = json.loads(run("replay", "rx.sigmf-meta", "--json", "--compare", other).stdout)
+    one, two = (
+        np.concatenate([row[key] for row in result["frames"]])
+        for result, key in ((really, "predictions"), (compared, "compared_predictions"))
+    )
+    assert np.mean(one == two) > 0.95
+    assert compared["compared_accuracy"] == pytest.approx(really["accuracy"], abs=0.03)
+
+
 def test_the_air_of_a_recording_is_what_was_added_to_the_symbols(run, sent, zoo_codec, other):
     from gr_semantic.modem import receive
     from gr_semantic.recording.decoders import Received, SameAirDecoder

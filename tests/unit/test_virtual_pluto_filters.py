@@ -53,6 +53,22 @@ def test_changes_of_the_ratio_keep_the_time():
     assert np.max(np.abs(steps - 0.1)) < 2e-4
 
 
+def test_silence_between_bursts_changes_nothing_else():
+    """Silence is not computed; noise far below what counts is."""
+    rng = np.random.default_rng(2)
+    bursts = rng.standard_normal((40_000, 2)).astype(np.float32).view(np.complex64).ravel()
+    bursts[3000:22_000] = bursts[30_000:] = 0
+    hardly = bursts + np.float32(1e-12) * rng.standard_normal(len(bursts)).astype(np.float32)
+    outputs = []
+    for samples in (bursts, hardly):
+        path = PathFilter(ratio=1 + 20e-6)
+        path.start(1.0)
+        outputs.append(np.concatenate([path.process(part) for part in np.split(samples, 8)]))
+    assert len(outputs[0]) == len(outputs[1])
+    assert error_db(outputs[0] - outputs[1]) < -120
+    assert not outputs[0][5000:20_000].any() and outputs[0][23_000:30_000].any()
+
+
 def test_echoes_are_those_of_the_channels_multipath():
     rng = np.random.default_rng(1)
     multipath = Multipath("tdl-a:500ns", seed=3)

@@ -42,7 +42,7 @@ class Dashboard(QtWidgets.QWidget):
         self._pictures = [_Picture(_SMALL if place else _LARGE) for place in range(TILES)]
         self._snr, snr_lines = _time_plot(_SNR_TITLE, _SNR_CURVES)
         accuracy, accuracy_line = _time_plot("Right answers (%)", ((4, _BLUE, _SOLID, 2),))
-        accuracy.setYRange(0, 100, padding=0.05)
+        accuracy.setYRange(0, 100, padding=0.2)  # with less, the lowest and the highest label find no room
         accuracy.getAxis("left").setTicks([[(percent, str(percent)) for percent in (0, 50, 100)]])
         budget, budget_line = _time_plot("Symbols per image", ((5, _BLUE, _SOLID, 2),))
         budget.setLabel("bottom", "link time (s)")

@@ -12,6 +12,7 @@ from gr_semantic.blocks.pdu import tick
 from gr_semantic.blocks.slot_clock import SlotClock, shortest_slot
 from gr_semantic.errors import UserError
 from gr_semantic.modem import Header, StreamReceiver, Waveform, frame_len
+from gr_semantic.modem.receiver_process import ReceiverProcess
 from gr_semantic.modem.stream import LIVE_CHUNK, live_chunk
 
 
@@ -42,13 +43,23 @@ class OfdmReceiver(MessageBlock, gr.sync_block):
         gr.sync_block.__init__(self, name="semantic_ofdm_receiver", in_sig=[np.complex64], out_sig=None)
         self.link_id = int(link_id)
         # Slots are timed for the shortest chunk.
-        chunk = LIVE_CHUNK if slot_len else live_chunk(sample_rate_hz)
-        self.receiver = StreamReceiver(self.waveform, float(sample_rate_hz), chunk)
+        self._chunk = LIVE_CHUNK if slot_len else live_chunk(sample_rate_hz)
+        self.receiver = StreamReceiver(self.waveform, float(sample_rate_hz), self._chunk)
+        self._process = None
         self._data_carriers = self.waveform.occupied[self.waveform.data_index].astype(np.int32)
         self._clock = SlotClock(int(slot_len)) if slot_len else None
         self._chunks = []
         self._received = self._frames = 0
         self.open_ports(outputs=("frames", "constellation"))
+
+    def work_in_own_process(self):
+        """Before the start, and without slots: leave the interpreter to the other blocks. ``close`` is to be called."""
+        self._process = ReceiverProcess(self.waveform, self.receiver.sample_rate_hz, self._chunk, self._on_frame)
+
+    def close(self):
+        """End a process of its own; harmless in any state."""
+        if self._process is not None:
+            self._process.close()
 
     def frame_count(self):
         """Frames passed on so far, for a Function Probe."""
@@ -57,7 +68,9 @@ class OfdmReceiver(MessageBlock, gr.sync_block):
     @guarded_work
     def work(self, input_items, output_items):
         samples = input_items[0]
-        if self._clock is None:
+        if self._process is not None:
+            self._process.push(samples)
+        elif self._clock is None:
             self._push(samples)
         else:
             self._push_slots(samples)
@@ -80,10 +93,19 @@ class OfdmReceiver(MessageBlock, gr.sync_block):
 
     def _push(self, samples):
         for frame in self.receiver.push(samples):
-            if self.link_id < 0 or frame.header.link_id == self.link_id:
-                if self._clock is not None:
-                    self._clock.align(int(frame.start_sample))
-                self._send(frame)
+            self._take(frame)
+
+    def _on_frame(self, frame):
+        try:
+            self._take(frame)
+        except Exception as failure:
+            self.report("error", f"{type(failure).__name__}: {failure}")
+
+    def _take(self, frame):
+        if self.link_id < 0 or frame.header.link_id == self.link_id:
+            if self._clock is not None:
+                self._clock.align(int(frame.start_sample))
+            self._send(frame)
 
     def _send(self, frame):
         self._frames += 1

@@ -53,6 +53,7 @@ class OfdmTransmitter(MessageBlock, gr.sync_block):
         self.slot_len, self.slots = int(slot_len), int(slots)
         self.gap_len, self.queue_frames = int(gap_len), int(queue_frames)
         self.on_demand = bool(on_demand) and self.slot_len > 0
+        self.lead_len = 0  # above 0: nothing at all comes before the first frame is there, then so many zeros
         self.frames_sent = 0
         self.late_samples = 0  # zeros while a slot's message was not there (on demand)
         self.peaks = PeakMeter()
@@ -119,6 +120,12 @@ class OfdmTransmitter(MessageBlock, gr.sync_block):
     def work(self, input_items, output_items):
         out = output_items[0]
         done = 0
+        if self.lead_len and not (self._made or self._ended):
+            if not (self._bursts or self._slot in self._waiting):
+                time.sleep(_IDLE_SLEEP_S)
+                return 0
+            self._rest = np.zeros(self.lead_len, np.complex64)
+            self._made = self.lead_len
         while done < len(out):
             if not len(self._rest):
                 self._rest = self._next_samples(len(out) - done)

@@ -35,7 +35,6 @@ class RadioSource(MessageBlock, gr.sync_block):
         fields = {"sample_rate_hz": float(sample_rate_hz), "rx_lo_hz": float(lo_hz), "rx_gain_db": float(gain_db)}
         self.radio = shared_radio(uri, fields | settings)
         gr.sync_block.__init__(self, name="semantic_radio_source", in_sig=None, out_sig=[np.complex64])
-        self.on_samples = None  # called with what was received, for a recording
         self._tail_left = _TAIL_SAMPLES
         self.open_ports()
         self.radio.attach(self)
@@ -58,8 +57,6 @@ class RadioSource(MessageBlock, gr.sync_block):
             return WORK_DONE
         if not len(samples) and keeper.ended:
             return self._tail(output_items[0])
-        if self.on_samples is not None and len(samples):
-            self.on_samples(samples)
         output_items[0][: len(samples)] = samples
         return len(samples)
 

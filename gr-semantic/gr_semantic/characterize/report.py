@@ -52,7 +52,8 @@ def write_report(wf: Waveform, folder: Path, effort: Effort, results: dict[str, 
 
 
 def _markdown(wf, effort, lines, pictures) -> str:
-    text = [f"# {wf.name}, characterised", "", f"{effort.frames} frames a point."]
+    command = f"gr-semantic characterize --waveform {wf.name} -o DIR" + (" --quick" if effort.quick else "")
+    text = [f"# {wf.name}, characterised", "", f"`{command}`: {effort.frames} frames a point."]
     if effort.quick:
         text[-1] += " A quick run: fewer points and frames than the bars ask for."
     text += ["", "| what | bar | measured | bound or reference | reached |", "|---|---|---|---|---|"]

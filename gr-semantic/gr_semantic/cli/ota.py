@@ -164,7 +164,7 @@ def run_ota(config: OtaConfig, out: Path, with_preflight=True, resume=False, con
     os.environ.setdefault("GR_CONF_LOG_LOG_LEVEL", "warning")
     console = console or Console(stderr=True)
     # All that takes its time to import: with the radios open, samples would be lost meanwhile.
-    from gr_semantic.link import ota, ota_preflight, ota_sweep  # noqa: F401
+    from gr_semantic.link import ota, ota_preflight, ota_recording, ota_sweep  # noqa: F401
     from gr_semantic.modem import Waveform
     from gr_semantic.paths import codec_folder
     from gr_semantic.radio import off_switch, pluto
@@ -256,6 +256,8 @@ def _preflight_line(result):
 def _loop(run, codec, image_set, identities, radios, caught, console, resume):
     """The closed loop, or one end of a one-way link."""
     from gr_semantic.link.ota import OtaFlowgraph
+    from gr_semantic.link.ota_recording import OtaRecording
+    from gr_semantic.link.real_time import real_time
     from gr_semantic.recording.ota_report import write_ota_report
 
     config, folder = run.config, run.folder
@@ -275,21 +277,26 @@ def _loop(run, codec, image_set, identities, radios, caught, console, resume):
             log.append(row)  # and nowhere else: a day's rows would fill the memory
             progress.add(row)
 
-        with _recorder(config, folder, radios) as on_samples, contextlib.closing(log):
-            loop = OtaFlowgraph(
-                config, codec, image_set, radios, on_result, symbols.add, on_samples, first_slot=first_slot
-            )
-            with progress:
+        with contextlib.closing(log):
+            loop = OtaFlowgraph(config, codec, image_set, radios, on_result, symbols.add, first_slot=first_slot)
+            recording = None
+            if config.record and config.mode != "tx":
+                name = f"received-from-{first_slot}" if first_slot else "received"
+                recording = OtaRecording(loop, folder.path / f"{name}.sigmf-meta", image_set)
+            live = any(radio.config.kind == "pluto" for radio in radios.values())
+            with progress, real_time(config.one_core) if live else contextlib.nullcontext():
                 try:
                     loop.start()
-                    while not (caught or loop.finished()):
+                    while not (caught or loop.finished() or (recording and recording.error)):
                         time.sleep(_POLL_S)
                     loop.drain()
                 finally:
                     for radio in radios.values():
                         radio.close()  # the transmitters first, whatever the flowgraph still does
+                    if recording:
+                        recording.finish()
                     loop.stop_and_wait()
-            run.error = loop.error
+            run.error = loop.error or (recording and recording.error)
     rows = read_frame_log(frames, OtaRow) if frames.exists() else []
     if caught and not run.error and len(rows) < config.slots:
         run.signal = caught[0]
@@ -297,24 +304,6 @@ def _loop(run, codec, image_set, identities, radios, caught, console, resume):
     run.summary = write_ota_report(
         folder, status, config, identities, rows, codec, image_set, symbols, radios, run.events
     )
-
-
-@contextlib.contextmanager
-def _recorder(config, folder, radios):
-    """Gives a function that takes the forward receiver's samples, or None where nothing is recorded."""
-    if not config.record or config.mode == "tx":
-        yield None
-        return
-    from gr_semantic.modem import Waveform
-    from gr_semantic.recording.sigmf_file import RecordingWriter
-
-    settings = radios[config.forward.receiver].settings
-    with RecordingWriter(folder.path / "received.sigmf-meta") as writer:
-        yield writer.write
-        if writer.sample_count:
-            capture = {"core:sample_start": 0, "core:frequency": config.forward.lo_hz}
-            own = {"waveform": Waveform.load(config.waveform).model_dump(), "link_id": config.link_id}
-            writer.finish(settings["sample_rate_hz"], own, [], [capture])
 
 
 def _sweep(run, codec, image_set, identities, radios, caught, console, resume):

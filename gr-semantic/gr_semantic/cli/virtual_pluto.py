@@ -14,6 +14,7 @@ from gr_semantic.virtual_pluto.virtual_plutos import VirtualPlutos
 from gr_semantic.virtual_pluto.virtual_plutos_process import answer
 
 _SUMMARY_S = 0.2
+_SWITCH_S = 2e-4  # clients wait for the interpreter, which the air has, at most about this long
 
 
 @click.command("virtual-pluto")
@@ -49,6 +50,7 @@ def virtual_pluto(config, radios, port, seed, speed, fields, as_json, control):
     if fields:
         click.echo(describe_fields())
         return
+    sys.setswitchinterval(_SWITCH_S)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

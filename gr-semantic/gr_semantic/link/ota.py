@@ -10,7 +10,7 @@ from gr_semantic.blocks.feedback_receiver import FeedbackReceiver
 from gr_semantic.blocks.feedback_transmitter import FeedbackTransmitter
 from gr_semantic.blocks.image_source import ImageSource
 from gr_semantic.blocks.ofdm_receiver import OfdmReceiver
-from gr_semantic.blocks.ofdm_transmitter import SHORT_BUFFER, OfdmTransmitter
+from gr_semantic.blocks.ofdm_transmitter import OfdmTransmitter
 from gr_semantic.blocks.ota_rows import OtaRows, ReceivedRows
 from gr_semantic.blocks.radio_sink import RadioSink
 from gr_semantic.blocks.radio_source import RadioSource
@@ -26,6 +26,7 @@ from gr_semantic.modem import Header, Waveform, frame_len
 
 _GAP_LEN = 64  # zeros behind a feedback frame
 _FEEDBACK_QUEUE = 2  # an older report is not worth sending
+_LEAD_S = 0.1  # zeros before the first frame
 _LONG_BUFFER = 1 << 16  # received samples may wait here without harm
 
 
@@ -42,16 +43,13 @@ class OtaFlowgraph(gr.top_block):
         radios: name -> RadioKeeper.
         on_result: called with the OtaRow of each forward slot, in order, in a thread of the flowgraph.
         on_symbols: called with measured SNR in dB and equalised symbols of each received data frame.
-        on_samples: called with every array of samples (complex64) of the forward receiver, for recording.
         first_slot: number of the first slot: a run that is resumed goes on with its images.
 
     Raises:
         UserError: settings that do not fit together.
     """
 
-    def __init__(
-        self, config: OtaConfig, codec, images, radios, on_result=None, on_symbols=None, on_samples=None, first_slot=0
-    ):
+    def __init__(self, config: OtaConfig, codec, images, radios, on_result=None, on_symbols=None, first_slot=0):
         gr.top_block.__init__(self, "semantic loop over the air")
         self.config, self.radios, self.codec = config, radios, codec
         self._stop_lock = threading.Lock()
@@ -62,7 +60,7 @@ class OtaFlowgraph(gr.top_block):
         schedule = ImageSchedule(len(images.images), config.images_per_frame, config.seed)
         self._schedule = _From(schedule, first_slot)
         closed, sends, receives = (config.mode in modes for modes in (("closed-loop",), *_ENDS))
-        self._blocks = []
+        self._blocks, self._receivers = [], []
         self.transmitter = self.receiver = self.feedback_receiver = None
         self.sink = ResultSink(
             config.slot_s, config.sample_rate_hz, self.slots, on_result, on_symbols=on_symbols, on_air=True
@@ -71,7 +69,7 @@ class OtaFlowgraph(gr.top_block):
         if sends:
             self._node_a(wf, images, closed)
         if receives:
-            self._node_b(wf, on_samples)
+            self._node_b(wf)
             if not sends:
                 self.sink.assembler = ReceivedRows(schedule, images.labels, config.slot_s)
         if closed:
@@ -83,6 +81,9 @@ class OtaFlowgraph(gr.top_block):
                 self.msg_connect(self.transmitter, "slots", self.sink, "feedback")
         for block in self._blocks:
             self.msg_connect(block, "status", self.sink, "status")
+        for receiver, radio in self._receivers:
+            if radio.config.kind == "pluto":  # it does not wait for who is slow
+                receiver.work_in_own_process()
 
     def _node_a(self, wf, images, closed):
         """Images to samples, reports to profiles."""
@@ -102,6 +103,7 @@ class OtaFlowgraph(gr.top_block):
             wf, config.slot_len, self.slots, _GAP_LEN, _FEEDBACK_QUEUE, on_demand=radio.realtime
         )
         self.radio_sink = RadioSink(radio)
+        _prepare_for(self.transmitter, radio)
         self.connect(self.transmitter, self.radio_sink)
         for source, out_port, target, in_port in (
             (self.rate_controller, "profile", self.image_source, "profile"),
@@ -114,14 +116,14 @@ class OtaFlowgraph(gr.top_block):
             self.msg_connect(self.sink, "end", self.transmitter, "symbols")
         self._blocks += [self.rate_controller, self.image_source, self.encoder, self.transmitter, self.radio_sink]
 
-    def _node_b(self, wf, on_samples):
+    def _node_b(self, wf):
         """Samples to classes."""
         config = self.config
         self.radio_source = RadioSource(self.radios[config.forward.receiver])
         self.radio_source.set_min_output_buffer(_LONG_BUFFER)
-        self.radio_source.on_samples = on_samples
         self.receiver = OfdmReceiver(wf, 0, config.link_id, config.sample_rate_hz)
         self.decoder = SemanticDecoder(self.codec, link_id=config.link_id)
+        self._receivers.append((self.receiver, self.radios[config.forward.receiver]))
         self.connect(self.radio_source, self.receiver)
         self.msg_connect(self.receiver, "frames", self.decoder, "frames")
         self.msg_connect(self.decoder, "results", self.sink, "results")
@@ -138,14 +140,16 @@ class OtaFlowgraph(gr.top_block):
         reverse_transmitter, reverse_receiver = self.transmitter, self.receiver
         if config.feedback.transmitter != config.forward.transmitter:
             reverse_transmitter = OfdmTransmitter(wf, gap_len=_GAP_LEN, queue_frames=_FEEDBACK_QUEUE)
-            reverse_transmitter.set_max_output_buffer(SHORT_BUFFER)
-            self.reverse_sink = RadioSink(self.radios[config.feedback.transmitter])
+            radio = self.radios[config.feedback.transmitter]
+            _prepare_for(reverse_transmitter, radio)
+            self.reverse_sink = RadioSink(radio)
             self.connect(reverse_transmitter, self.reverse_sink)
             self._blocks += [reverse_transmitter, self.reverse_sink]
         if config.feedback.receiver != config.forward.receiver:
             self.reverse_source = RadioSource(self.radios[config.feedback.receiver])
             self.reverse_source.set_min_output_buffer(_LONG_BUFFER)
             reverse_receiver = OfdmReceiver(wf, 0, config.link_id, config.sample_rate_hz)
+            self._receivers.append((reverse_receiver, self.radios[config.feedback.receiver]))
             self.connect(self.reverse_source, reverse_receiver)
             self._blocks += [self.reverse_source, reverse_receiver]
         self.reverse_transmitter, self.reverse_receiver = reverse_transmitter, reverse_receiver
@@ -221,7 +225,18 @@ class OtaFlowgraph(gr.top_block):
                 self.stop()
                 self.wait()
                 self.sink.finish_rows()
+            for receiver, _ in self._receivers:
+                receiver.close()
             self._state = "ended"
+
+
+def _prepare_for(transmitter, radio):
+    """Samples are made as the radio takes them, one buffer at a time: none wait, and each costs two calls in all. The
+    radio begins when encoder and decoder are warmed up, with zeros: its queue fills, and then it may not run dry."""
+    if radio.realtime:
+        transmitter.lead_len = round(_LEAD_S * radio.config.sample_rate_hz)
+        transmitter.set_output_multiple(radio.config.buffer_len)
+        transmitter.set_max_output_buffer(2 * radio.config.buffer_len)
 
 
 class _From:

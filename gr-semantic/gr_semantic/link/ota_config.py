@@ -58,6 +58,9 @@ class OtaConfig(CheckedSettings):
         RateControllerConfig(delay_slots=1), description="fields of the rate control, see `RateControllerConfig`"
     )
     record: bool = Field(False, description="keep what the forward receiver heard as SigMF (8 MB for each second)")
+    one_core: bool = Field(
+        True, description="with Plutos: all threads of this program on one core; false for a codec that needs more"
+    )
     sweep: SweepConfig = Field(SweepConfig(), description="of mode sweep")
     medium: dict[Literal["forward", "feedback"], dict[str, Any]] | None = Field(
         None, description="kind simulated: fields of ChannelConfig for each direction"

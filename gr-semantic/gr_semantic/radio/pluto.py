@@ -43,6 +43,7 @@ class Pluto:
         self._lost = None  # why, once it is lost
         self._closed = False
         self._sending = self._in_burst = False
+        self._pushed = 0  # buffers of the burst
         self._since = {"tx": None, "rx": None}  # when the transfer that is going on began
         self._locks = {"tx": threading.RLock(), "rx": threading.RLock()}  # a signal's handler may close in mid-call
         self._attributes = threading.RLock()
@@ -90,7 +91,8 @@ class Pluto:
             if getattr(config, f"{side}_lo_hz") is not None:
                 self._open_buffer(side)
         self._stale = True
-        self._clear_flags()
+        for side in self._data:
+            self._clear_flag(side, _UNDERFLOW | _OVERFLOW)
 
     def _device(self, name):
         device = self._sdr.ctx.find_device(name)
@@ -234,12 +236,19 @@ class Pluto:
                 self._write(self._channel("altvoltage1", True).attrs, "powerdown", "0")
                 self._sending = True
             self.counters.clipped += clipped
-            self._in_burst = True
-            self._pending = np.concatenate([self._pending, values])
+            if len(self._pending):
+                values = np.concatenate([self._pending, values])
             size = 2 * self.config.buffer_len
-            while len(self._pending) >= size:
-                self._push(self._pending[:size])
-                self._pending = self._pending[size:]
+            whole = len(values) // size * size
+            for first in range(0, whole, size):
+                self._push(values[first : first + size])
+                self._pushed += 1
+                if (
+                    self._pushed == self.config.tx_buffers
+                ):  # until now the queue has filled, or there was nothing to send
+                    self._clear_flag("tx", _UNDERFLOW)
+                    self._in_burst = True
+            self._pending = values[whole:].copy()
 
     def flush(self) -> None:
         with self._locks["tx"]:
@@ -249,10 +258,10 @@ class Pluto:
                 rest[: len(self._pending)] = self._pending
                 self._pending = self._pending[:0]
                 self._push(rest)
-            self._in_burst = False
+            self._in_burst, self._pushed = False, 0
 
     def receive(self, count: int) -> np.ndarray:
-        parts, got = [self._spare], len(self._spare)
+        parts, got = [self._spare] if len(self._spare) else [], len(self._spare)
         with self._locks["rx"]:
             while got < count:
                 self._check_alive("rx")
@@ -260,7 +269,7 @@ class Pluto:
                     self._refresh()
                 parts.append(from_int16(self._refill()))
                 got += len(parts[-1])
-        samples = np.concatenate(parts)
+        samples = parts[0] if len(parts) == 1 else np.concatenate(parts)
         self._spare = samples[count:]
         return samples[:count]
 
@@ -345,14 +354,13 @@ class Pluto:
         for side, flag, name in (("rx", _OVERFLOW, "overflows"), ("tx", _UNDERFLOW, "underflows")):
             counts = not self._stale if side == "rx" else self._sending and self._in_burst
             if not self._closed and self._data[side].reg_read(_FLAGS) & flag:
-                self._data[side].reg_write(_FLAGS, flag)
+                self._clear_flag(side, flag)
                 if counts:
                     setattr(self.counters, name, getattr(self.counters, name) + 1)
 
-    def _clear_flags(self):
+    def _clear_flag(self, side, flag):
         with contextlib.suppress(OSError):
-            for device in self._data.values():
-                device.reg_write(_FLAGS, _UNDERFLOW | _OVERFLOW)
+            self._data[side].reg_write(_FLAGS, flag)
 
     def _lose(self, why):
         if self._lost is None and not self._closed:

@@ -19,7 +19,8 @@ from gr_semantic.recording.symbol_sample import SymbolSample
 
 SWEEP_TABLE = "sweep.csv"
 _WINDOW_FRAMES, _PANELS = 100, 4
-_OWN_FILES = (SWEEP_TABLE, "preflight.json", "preflight.png", "sweep.png", "received.sigmf-meta", "received.sigmf-data")
+_RECORDING = ("received.sigmf-meta", "received.sigmf-data", "received.sigmf-journal")
+_OWN_FILES = (SWEEP_TABLE, "preflight.json", "preflight.png", "sweep.png", *_RECORDING)
 
 
 def open_ota_folder(path, config: OtaConfig, identities: dict, radios: dict, resume: bool = False) -> RunFolder:

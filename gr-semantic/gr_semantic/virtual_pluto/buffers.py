@@ -93,9 +93,10 @@ class TxBuffer(_Buffer):
 
     def write(self, data: bytes | bytearray, timeout_s: float | None, gone) -> None:
         """Queue one block (or a part of one), then wait until there is room for the next, as the driver does."""
-        values = np.frombuffer(data, "<i2").reshape(-1, len(self._columns))
-        block = np.zeros((len(values), 2), np.int16)
-        block[:, self._columns] = values
+        block = values = np.frombuffer(data, "<i2").reshape(-1, len(self._columns))
+        if self.mask != 3:
+            block = np.zeros((len(values), 2), np.int16)
+            block[:, self._columns] = values
         with self._changed:
             if self._closed:
                 raise IioError(errno.EBADF)

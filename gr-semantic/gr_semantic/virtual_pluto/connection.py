@@ -255,8 +255,7 @@ class Connection:
             raise IioError(errno.EINVAL)
         while left:
             data = buffer.read(left, self._pluto.timeout_s, self._gone)
-            self._send(b"%d\n%s" % (len(data), mask))
-            self._send(data)
+            self._send(b"%d\n%s%s" % (len(data), mask, data))  # in one piece: the client wakes once
             left, mask = left - len(data), b""
 
     def _writebuf(self, device, count):

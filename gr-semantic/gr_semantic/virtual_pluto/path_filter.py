@@ -19,6 +19,7 @@ _GUARD = 32  # taps on both sides for what a fractional delay spreads
 _MOST_DRIFT = 0.05  # samples from the middle of a block to its ends: third term of the series below -64 dB
 _MOST_BLOCK = 8192
 _LEAST_BLOCK = 32
+_LITTLE_MORE = 1.01  # of a block: not worth one of its own
 _PHASES = 64
 _MOST_KEPT = 150  # filters: all phases of two lengths
 
@@ -72,7 +73,7 @@ class PathFilter(Impairment):
         last = len(self._stream) - 1
         while (left := int(np.floor((last - self._next) / self._step)) + 1) > 0:
             # Output m of the block lies at whole index first + m, and a fraction beyond it that drifts.
-            count = min(left, self._block)
+            count = left if left <= _LITTLE_MORE * self._block else self._block
             middle = self._next + (count - 1) / 2 * self._step
             first = round(middle - (count - 1) / 2)
             count = min(count, last - first + 1)
@@ -88,6 +89,8 @@ class PathFilter(Impairment):
     def _filtered(self, first, count, fraction):
         """Outputs at first + m + fraction + m (step - 1), m = 0..count - 1."""
         window = self._stream[first - self._length + 1 : first + count]
+        if not window.any():  # nobody sends: most of the time, where bursts are short
+            return np.zeros(count, np.complex64)
         size = fft.next_fast_len(len(window))
         drift = self._step - 1
         middle = fraction + drift * (count - 1) / 2

@@ -16,6 +16,7 @@ from gr_semantic.virtual_pluto.pluto import Pluto, serial_number
 
 _log = logging.getLogger(__name__)
 _MOST_LATE_S = 0.02
+_LEAST_SPACING = 0.7  # of a step, from one's beginning to the next's: who catches up must not empty the clients' queues
 _LOOK_S = 0.002  # between looks at a client that is late
 
 
@@ -188,7 +189,7 @@ class VirtualPlutos:
 
     def _run(self):
         try:
-            due = time.monotonic()
+            due = began_s = time.monotonic()
             while True:
                 tick_s = self._air.tick_s()
                 due += tick_s / self.config.speed
@@ -196,8 +197,10 @@ class VirtualPlutos:
                 if late_s > _MOST_LATE_S:  # the air waits rather than flooding the clients afterwards
                     due += late_s
                     self.slipped_s += late_s
-                if self._stopping.wait(max(0.0, -late_s)):
+                begin_s = max(due, began_s + _LEAST_SPACING * tick_s / self.config.speed)
+                if self._stopping.wait(max(0.0, begin_s - time.monotonic())):
                     return
+                began_s = time.monotonic()
                 due += self._wait_for_clients(tick_s)
                 self._happen()
                 self._air.step(tick_s)
