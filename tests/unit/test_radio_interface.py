@@ -75,6 +75,22 @@ def test_a_file_radio_receives_one_recording_and_writes_another(tmp_path):
         np.testing.assert_array_equal(next(written.chunks()), samples[:100])
 
 
+def test_a_reader_that_is_slow_loses_nothing_of_a_recording(tmp_path):
+    """It takes less than a buffer at a time, so the keeper's queue is full in the midst of one."""
+    samples = np.arange(100_000).astype(np.complex64)
+    with RecordingWriter(tmp_path / "in.sigmf-meta") as writer:
+        writer.write(samples)
+        writer.finish(1e6, {}, [])
+    radio = RadioKeeper("a", RadioConfig(kind="file", recording=str(tmp_path / "in.sigmf-meta"))).open()
+    parts = []
+    while not radio.ended or len(parts[-1]):
+        time.sleep(0.01 * (len(parts) % 4 == 0))
+        parts.append(radio.receive(3000))
+    radio.close()
+    assert radio.counters.dropped == 0
+    np.testing.assert_array_equal(np.concatenate(parts), samples)
+
+
 def test_a_missing_recording_is_named(tmp_path):
     with pytest.raises(RadioError, match=r"none.sigmf-meta: cannot be read"):
         open_radio(RadioConfig(kind="file", recording=str(tmp_path / "none.sigmf-meta")))

@@ -194,7 +194,7 @@ class RadioKeeper:
                     self._changed.wait(_WAIT_S)
                 self._waiting.append(samples)
                 self._waiting_count += len(samples)
-                while self._waiting_count > most and len(self._waiting) > 1:
+                while not waits and self._waiting_count > most and len(self._waiting) > 1:
                     dropped = len(self._waiting.popleft())
                     self._waiting_count -= dropped
                     self._history.dropped += dropped
