@@ -30,7 +30,7 @@ class OneKernelConvolution(nn.Module):
         self.place = [list(part) for part in (convolution.padding, convolution.stride, convolution.dilation)]
         self.place.append(convolution.groups)
         self.activation = "relu" if relu else "none", [], ""
-        self.weight, self.bias = convolution.weight.detach().to_mkldnn(), convolution.bias
+        self.weight, self.bias = convolution.weight, convolution.bias
         self.packed: dict[torch.Size, torch.Tensor] = {}
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -38,7 +38,8 @@ class OneKernelConvolution(nn.Module):
         if weight is None:
             if len(self.packed) == MOST_SHAPES:
                 self.packed.clear()
-            weight = torch._C._nn.mkldnn_reorder_conv2d_weight(self.weight, *self.place, list(images.shape))
+            plain = self.weight.detach().to_mkldnn()
+            weight = torch._C._nn.mkldnn_reorder_conv2d_weight(plain, *self.place, list(images.shape))
             self.packed[images.shape] = weight
         return torch.ops.mkldnn._convolution_pointwise(images, weight, self.bias, *self.place, *self.activation)
 

@@ -6,7 +6,7 @@ import copy
 import pytest
 import torch
 
-from semantic_models.evaluate import count_macs
+from semantic_models.evaluate import count_macs, count_parameters
 from semantic_models.inference_form import OneKernelConvolution, for_inference
 from semantic_models.student import Student
 
@@ -50,3 +50,10 @@ def test_one_image_by_the_kernel_of_many(student):
 def test_counts_the_same_work(student):
     assert count_macs(for_inference(copy.deepcopy(student), torch.device("cpu")), SHAPE) == count_macs(student, SHAPE)
     assert count_macs(student, SHAPE)["edge"] > 1e6
+
+
+def test_counts_the_same_parameters_but_for_the_folded_norms(student):
+    norms = sum(p.numel() for m in student.modules() if isinstance(m, torch.nn.BatchNorm2d) for p in m.parameters())
+    folded = sum(m.num_features for m in student.modules() if isinstance(m, torch.nn.BatchNorm2d))  # biases instead
+    form = for_inference(copy.deepcopy(student), torch.device("cpu"))
+    assert count_parameters(form)["total"] == count_parameters(student)["total"] - norms + folded

@@ -13,7 +13,7 @@ from .modulate import frame_len
 from .waveform import Waveform
 
 LIVE_CHUNK = 4096  # 4 ms at 1 Msps
-BULK_CHUNK = 1 << 19  # more frames a batch; beyond, caches no longer hold it
+BULK_CHUNK = 1 << 18  # more frames a batch; beyond, memory for little
 
 
 def live_chunk(sample_rate_hz: float) -> int:
