@@ -76,6 +76,7 @@ def run_demo(config: LoopConfig, out: Path, console: Console | None = None, reco
     os.environ.setdefault("GR_CONF_LOG_LOG_LEVEL", "warning")
     from gr_semantic.link.loop import LoopFlowgraph
     from gr_semantic.link.loop_recording import LoopRecording
+    from gr_semantic.link.real_time import real_time
     from gr_semantic.modem import Waveform
     from gr_semantic.paths import codec_folder
     from gr_semantic.recording.report import identify, open_run_folder, write_report
@@ -103,7 +104,7 @@ def run_demo(config: LoopConfig, out: Path, console: Console | None = None, reco
     log = FrameLog(folder.path / FRAMES)
     recording = LoopRecording(loop, folder.path / AIR, folder.path / FEEDBACK_AIR) if record else None
     with caught_signals() as caught:
-        with progress:
+        with progress, real_time():
             try:
                 loop.start()
                 while not (caught or loop.finished() or (recording and recording.error)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a process does while it serves radios that wait for nobody."""
+"""What a process does while it runs a closed loop, or serves radios that wait for nobody."""
 
 import contextlib
 import gc
