@@ -14,7 +14,7 @@ from link_rows import make_rows
 from rich.console import Console
 
 import gr_semantic.link.loop
-from gr_semantic.cli import demo
+from gr_semantic.cli.ending import caught_signals
 from gr_semantic.cli.main import main
 from gr_semantic.cli.progress import Progress
 from gr_semantic.link.frame_log import read_frame_log
@@ -227,7 +227,7 @@ def test_an_empty_run_shows_no_progress():
 
 def test_signals_are_given_back(monkeypatch):
     before = signal.getsignal(signal.SIGINT)
-    with demo.caught_signals() as caught:
+    with caught_signals() as caught:
         os.kill(os.getpid(), signal.SIGINT)
         assert caught == [signal.SIGINT]
         assert signal.getsignal(signal.SIGINT) is before, "the second one ends the process as usual"

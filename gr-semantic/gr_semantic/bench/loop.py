@@ -4,9 +4,8 @@
 import time
 
 from ..link.config import LoopConfig
-from .plain_loop import PlainLoop
+from .plain_loop import SNR_DB, PlainLoop, loop_config
 
-SNR_DB = 10.0
 IMAGES_PER_FRAME = (1, 48)
 _WARM_UP_SLOTS = 3
 
@@ -24,13 +23,7 @@ def measure(codec, images, name: str, slots: int, waveform: str = "ofdm64") -> l
 
     rows = []
     for count in IMAGES_PER_FRAME:
-        config = LoopConfig(
-            codec=name,
-            waveform=waveform,
-            images_per_frame=count,
-            seconds=slots * LoopConfig().slot_s,
-            trajectory=((0.0, SNR_DB),),
-        )
+        config = loop_config(name, waveform, count, slots)
         results = []
         loop = LoopFlowgraph(config, codec, images, on_result=results.append)
         with real_time():  # as the demo runs it

@@ -5,12 +5,10 @@ import time
 
 import numpy as np
 
-from ..link.config import LoopConfig
 from ..modem import Header, Waveform, detect, modulate
-from .plain_loop import STAGES, PlainLoop
+from .plain_loop import SNR_DB, STAGES, PlainLoop, loop_config
 from .timing import processor_time
 
-SNR_DB = 10.0
 BUDGET = 8
 _REPEATS = 30
 
@@ -25,13 +23,7 @@ def measure(codec, images, name: str, slots: int, waveform: str = "ofdm64", per_
 
     rows = []
     for count in per_frame:
-        config = LoopConfig(
-            codec=name,
-            waveform=waveform,
-            images_per_frame=count,
-            seconds=slots * LoopConfig().slot_s,
-            trajectory=((0.0, SNR_DB),),
-        )
+        config = loop_config(name, waveform, count, slots)
         plain = PlainLoop(config, codec, images, SNR_DB, BUDGET)
         plain.run(3)
         plain.spent_s.clear()

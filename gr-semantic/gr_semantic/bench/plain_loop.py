@@ -9,7 +9,19 @@ import numpy as np
 from ..link.config import LoopConfig
 from ..modem import Header, StreamReceiver, Waveform, modulate
 
+SNR_DB = 10.0
 STAGES = ("encode", "modulate", "channel", "receive", "decode", "feedback frame")
+
+
+def loop_config(codec: str, waveform: str, images_per_frame: int, slots: int) -> LoopConfig:
+    """Of a loop at SNR_DB over so many slots."""
+    return LoopConfig(
+        codec=codec,
+        waveform=waveform,
+        images_per_frame=images_per_frame,
+        seconds=slots * LoopConfig().slot_s,
+        trajectory=((0.0, SNR_DB),),
+    )
 
 
 class PlainLoop:

@@ -6,7 +6,7 @@ import statistics
 
 import click
 
-from gr_semantic.cli.demo import caught_signals
+from gr_semantic.cli.ending import caught_signals
 from gr_semantic.cli.ota import load_config, opened_radios
 from gr_semantic.errors import UserError
 

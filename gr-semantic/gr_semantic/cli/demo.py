@@ -3,10 +3,7 @@
 
 import json
 import os
-import signal
-import sys
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from gr_semantic.cli.ending import caught_signals, exit_unless_complete
 from gr_semantic.cli.progress import Progress
 from gr_semantic.link.config import LoopConfig
 from gr_semantic.link.frame_log import FrameLog, FrameRow
@@ -48,12 +46,7 @@ def demo(seconds, seed, out, as_json, codec, waveform, feedback, images, record)
         click.echo(json.dumps(json_summary(run), indent=2))
     else:
         print_summary(run)
-    if run.error:
-        click.echo(f"gr-semantic: error: the run failed: {run.error} (what was gathered: {run.folder.path})", err=True)
-        sys.exit(1)
-    if run.signal:
-        click.echo(f"gr-semantic: interrupted after {run.summary['frames_sent']} frames", err=True)
-        sys.exit(128 + run.signal)
+    exit_unless_complete(run, f" after {run.summary.get('frames_sent', 0)} frames")
 
 
 @dataclass
@@ -120,29 +113,6 @@ def run_demo(config: LoopConfig, out: Path, console: Console | None = None, reco
         status = "failed" if run.error else "interrupted" if run.signal else "complete"
         run.summary = write_report(folder, status, config, identities, rows, codec, image_set, symbols, loop.papr_db)
     return run
-
-
-@contextmanager
-def caught_signals():
-    """Ctrl-C and SIGTERM become entries of the list that this gives; the second one ends the process as usual."""
-    caught = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
-
-    def catch(number, _frame):
-        caught.append(number)
-        restore()
-
-    def restore():
-        for number in numbers:
-            signal.signal(number, before[number])
-
-    for number in numbers:
-        signal.signal(number, catch)
-    try:
-        yield caught
-    finally:
-        restore()
 
 
 def json_summary(run: Run) -> dict:

@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from gr_semantic.cli.demo import caught_signals
+from gr_semantic.cli.ending import caught_signals, exit_unless_complete
 from gr_semantic.cli.progress import Progress
 from gr_semantic.errors import UserError
 from gr_semantic.link.frame_log import FrameLog, read_frame_log
@@ -59,12 +59,7 @@ def ota(config_path, mode, seconds, virtual, preflight, out, resume, as_json):
         click.echo(json.dumps(run.summary | {"run_dir": str(run.folder.path.resolve())}, indent=2))
     else:
         print_summary(run)
-    if run.error:
-        click.echo(f"gr-semantic: error: the run failed: {run.error} (what was gathered: {run.folder.path})", err=True)
-        sys.exit(1)
-    if run.signal:
-        click.echo(f"gr-semantic: interrupted; go on with: gr-semantic ota --resume {run.folder.path}", err=True)
-        sys.exit(128 + run.signal)
+    exit_unless_complete(run, f"; go on with: gr-semantic ota --resume {run.folder.path}")
 
 
 @dataclass

@@ -57,7 +57,7 @@ def loop(output, reverse, datatype, overwrite, **settings):
       gr-semantic replay run.sigmf-meta
     """
     os.environ.setdefault("GR_CONF_LOG_LOG_LEVEL", "warning")
-    from gr_semantic.cli.demo import caught_signals
+    from gr_semantic.cli.ending import caught_signals
     from gr_semantic.cli.progress import Progress
     from gr_semantic.link.config import LoopConfig
     from gr_semantic.link.loop import LoopFlowgraph
@@ -110,7 +110,7 @@ def radio(
     Example:
       gr-semantic record radio --uri ip:192.168.2.1 --lo-hz 2.45e9 --seconds 10 --codec fashion-mnist -o air.sigmf-meta
     """
-    from gr_semantic.cli.demo import caught_signals
+    from gr_semantic.cli.ending import caught_signals
     from gr_semantic.modem import Waveform
     from gr_semantic.paths import codec_folder
     from gr_semantic.radio import RadioConfig, RadioKeeper

@@ -47,7 +47,7 @@ def sweep(file, output, workers, scheduler, retries, remeasure, dry_run, as_json
     from ..sweep.result_file import ResultFile
     from ..sweep.run import plan, run
     from ..sweep.sweep_file import Sweep
-    from .demo import caught_signals
+    from .ending import caught_signals
 
     if workers and scheduler:
         raise UserError("--workers starts processes here, --scheduler uses a cluster: give one of them")
