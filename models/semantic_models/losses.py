@@ -8,15 +8,18 @@ import torch.nn.functional as F
 from torch import nn
 
 
-def task_and_distillation(logits, labels, teacher=None, distillation: float = 0.0) -> torch.Tensor:
+def task_and_distillation(
+    logits, labels, teacher=None, distillation: float = 0.0, label_smoothing: float = 0.0
+) -> torch.Tensor:
     """(1 - a) cross entropy + a KL(teacher || student), a = distillation; the mean over the batch, in nats.
 
     logits: N x C. labels: int64, N. teacher: probabilities, N x C, or None (then a counts as 0).
+    label_smoothing: share of a label's probability that is spread over all classes (Szegedy et al., arXiv 1512.00567).
     Works on float32 log-probabilities; teacher entries of 0 contribute exactly 0, so the term cannot become NaN
     for finite logits.
     """
     log_probabilities = F.log_softmax(logits.float(), 1)
-    task = F.nll_loss(log_probabilities, labels)
+    task = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
     if teacher is None or distillation == 0:
         return task
     divergence = (torch.xlogy(teacher, teacher) - teacher * log_probabilities).sum(1).mean()

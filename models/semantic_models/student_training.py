@@ -61,6 +61,9 @@ def train_student(
       rate: one of losses.RATES. own_views: True shows the student other views than the store's answers are about.
       first_stage: training of the trunk without a channel before (feature_distillation.py), then it is frozen.
       trunk: "teacher" takes the teacher's own trunk, frozen.
+      label_smoothing: see losses.task_and_distillation.
+      small_images: {side, share}: the first share of the epochs sees the images scaled down to side x side, which
+      costs (side / full side)^2 of the time (progressive resizing, as in the DAWNBench entry of fast.ai, 2018).
       embedding_weight: of the term that makes the receiver rebuild the embeddings in the store (student.embedder).
     store: None trains on labels, or on what `teacher` says about each batch if one is given (online distillation).
     Started by torchrun, every process takes its part of each batch; process 0 writes.
@@ -111,6 +114,7 @@ def train_student(
             answers = (
                 _ask(online, images, config["bfloat16"]) if answers is None else torch.from_numpy(answers).to(device)
             )
+            images = _scaled(config, images, epoch)
             embedding = None
             if config.get("embedding_weight"):
                 embedding = torch.from_numpy(store.embedding(view, chosen)).to(device)
@@ -163,6 +167,14 @@ def _views(config: dict, train: ImageSet, store: KnowledgeStore | None, view: in
     return views, answers
 
 
+def _scaled(config: dict, images: torch.Tensor, epoch: int) -> torch.Tensor:
+    """The images as this epoch sees them (small_images)."""
+    small = config.get("small_images", {"side": images.shape[-1], "share": 0})
+    if epoch >= small["share"] * config["epochs"]:
+        return images
+    return nn.functional.interpolate(images, size=(small["side"],) * 2, mode="bilinear", antialias=True)
+
+
 @torch.no_grad()
 def _ask(teacher: nn.Module | None, images: torch.Tensor, bfloat16: bool) -> torch.Tensor | None:
     """The probabilities of a teacher in the loop, N x classes."""
@@ -206,7 +218,8 @@ def _loss(
         if config.get("erasures"):
             received, noise_var = erase(received, noise_var, config["erasures"], draw)
         logits = trainee.student.decode(received, noise_var)
-        total = total + task_and_distillation(logits, labels, teacher, config["distillation"])
+        smoothing = config.get("label_smoothing", 0.0)
+        total = total + task_and_distillation(logits, labels, teacher, config["distillation"], smoothing)
         total = total + config["rate_beta"] * trainee.rate(symbols, noise_var)
         if embedding is not None:
             rebuilt = trainee.student.rebuild(received, noise_var)

@@ -201,3 +201,43 @@ def test_a_stronger_echo_after_the_first_path(name):
     for frame in frames:
         excess = np.mean(np.abs(frame.symbols - sent[frame.header.sequence]) ** 2 / frame.noise_var)
         assert 0.8 < excess < 1.3 and abs(frame.snr_db - 25) < 1
+
+
+@pytest.mark.parametrize("name", WAVEFORMS)
+def test_four_echoes_of_one_strength(name):
+    """No path has more than a quarter of the power that the matched filter compares with: every frame is found."""
+    wf, rng = Waveform.load(name), np.random.default_rng(53)
+    samples, _ = send(wf, rng, 10)
+    echoes = sum(1j**path * np.roll(samples, path * wf.cp_len // 4) for path in range(4)) / 2
+    frames = receive(wf, noisy(rng, echoes, 15))
+    assert [f.header.sequence for f in frames] == list(range(10))
+
+
+@pytest.mark.parametrize("name, carrier", [("ofdm64", 7), ("ofdm256", 8)])
+def test_a_spur_while_the_channel_fades(name, carrier):
+    """Two paths 60 Hz apart at 1 Msps, frames long enough to see it: the covered carrier's symbols are told as noisy as
+    they are."""
+    wf, rng = Waveform.load(name), np.random.default_rng(54)
+    samples, sent = send(wf, rng, 15, payload_symbols=60)
+    time = np.arange(len(samples))
+    spur = 10**-0.4 * np.exp(2j * np.pi * (carrier / wf.fft_len * time + 0.1))
+    frames = receive(wf, noisy(rng, samples * (1 + 0.6 * np.exp(2j * np.pi * 60e-6 * time)) + spur, 25))
+    assert [f.header.sequence for f in frames] == list(range(15))
+    errors = np.concatenate([np.abs(f.symbols - sent[f.header.sequence]).ravel() ** 2 for f in frames])
+    told = np.concatenate([f.noise_var.ravel() for f in frames])
+    covered = told > 10 * np.median(told)
+    assert 0.3 / wf.data_count < covered.mean() < 3 / wf.data_count
+    assert 0.7 < np.mean(errors[covered] / told[covered]) < 1.4
+    assert 0.8 < np.mean(errors[~covered] / told[~covered]) < 1.3
+
+
+@pytest.mark.parametrize("name", WAVEFORMS)
+@pytest.mark.parametrize("beyond", [-3, 0, 1])
+def test_a_transmitter_that_starts_again(name, beyond):
+    """A frame breaks off so many symbols behind its preamble's end, and another follows at once."""
+    wf, rng = Waveform.load(name), np.random.default_rng(55)
+    samples, _ = send(wf, rng, 1)
+    frame = np.trim_zeros(samples)
+    broken = (wf.preamble_symbols + beyond) * wf.symbol_len
+    frames = receive(wf, noisy(rng, np.concatenate([np.zeros(500), frame[:broken], frame, np.zeros(2000)]), 15))
+    assert [f.header.sequence for f in frames] == [0]

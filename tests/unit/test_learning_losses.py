@@ -19,6 +19,12 @@ def test_terms_match_torch():
     assert torch.allclose(task_and_distillation(LOGITS, LABELS, TEACHER, 0.7), 0.3 * task + 0.7 * divergence)
 
 
+def test_label_smoothing_spreads_its_share_over_all_classes():
+    targets = 0.8 * F.one_hot(LABELS, 10) + 0.2 / 10
+    expected = -(targets * F.log_softmax(LOGITS, 1)).sum(1).mean()
+    assert torch.allclose(task_and_distillation(LOGITS, LABELS, label_smoothing=0.2), expected)
+
+
 def test_perfect_student_has_no_divergence():
     assert abs(task_and_distillation(TEACHER.log(), LABELS, TEACHER, 1.0)) < 1e-6
 

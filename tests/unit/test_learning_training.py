@@ -11,7 +11,7 @@ from semantic_models import CodecError, SemanticCodec, load_images
 from semantic_models import student_training as module
 from semantic_models.checkpoint import read_tensors
 from semantic_models.distill import distill, load_experiment
-from semantic_models.student import Student
+from semantic_models.student import Encoder, Student
 from semantic_models.student_training import train_student
 from semantic_models.training import Log, one_cycle
 
@@ -103,6 +103,17 @@ def test_checkpoint_of_other_settings_is_refused(tmp_path):
     train(tmp_path, CONFIG | {"epochs": 1})
     with pytest.raises(CodecError, match="another configuration"):
         train(tmp_path, CONFIG | {"epochs": 1, "seed": 9})
+
+
+def test_first_epochs_on_small_images(tmp_path, monkeypatch):
+    """Half of three epochs: two on 20 x 20 pixels that are the views scaled down, the last on whole ones."""
+    seen, forward = [], Encoder.forward
+    monkeypatch.setattr(Encoder, "forward", lambda self, images: seen.append(images) or forward(self, images))
+    train(tmp_path / "whole", CONFIG | {"epochs": 1})
+    train(tmp_path / "small", CONFIG | {"small_images": {"side": 20, "share": 0.5}})
+    whole, *small = [images for images in seen if len(images) == CONFIG["batch"]][:: len(TRAIN) // CONFIG["batch"]]
+    assert [images.shape[-1] for images in small] == [20, 20, 28]
+    assert torch.allclose(small[0].mean((2, 3)), whole.mean((2, 3)), atol=0.02)
 
 
 def test_training_that_diverges_stops_with_a_line(tmp_path, monkeypatch):
