@@ -4,9 +4,8 @@
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
 
-from gr_semantic.paths import ROOT, ZOO
+from gr_semantic.paths import ROOT
 from semantic_models import CodecError, SemanticCodec, load_images
 from semantic_models.codec_folder import CodecConfig, read_codec, save_codec
 from semantic_models.deepjscc import DeepJSCC, build_form, teacher_form
@@ -49,19 +48,6 @@ def codec(tmp_path):
     config = CodecConfig("jscc", SHAPE, CLASSES, BUDGETS, (-6.0, 24.0), form, 0.01, 10, 0.2, (0.0, 10.0), rows)
     save_codec(tmp_path / "jscc", config, model)
     return SemanticCodec.load(tmp_path / "jscc", "cpu")
-
-
-def test_golden_vectors_of_the_zoo():
-    """Symbols and logits of other machines may differ in rounding, not in what they mean."""
-    folder = ZOO / "fashion-mnist-deepjscc"
-    golden, codec = load_file(folder / "golden.safetensors"), SemanticCodec.load(folder, "cpu")
-    expected, received = (golden[name].copy().view(np.complex64)[..., 0] for name in ("symbols", "received"))
-    symbols = codec.encode(golden["images"], float(golden["snr_db"][0]), expected.shape[1])
-    assert np.abs(symbols - expected).max() < 5e-3
-    logits = codec.decode(received, golden["noise_var"])
-    assert np.abs(logits - golden["logits"]).max() < 5e-2
-    assert np.array_equal(logits.argmax(1), golden["logits"].argmax(1))
-    assert codec.budgets == (8, 32, 128) and codec.reference_accuracy(10.0, 128) > 0.7
 
 
 def test_it_is_a_codec(codec):
