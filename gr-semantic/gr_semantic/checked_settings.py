@@ -21,6 +21,39 @@ class CheckedModel(BaseModel):
             raise UserError(f"{type(self).__name__}: {first_mistake(type(self), error)}") from None
 
 
+class FromFile:
+    """For settings whose constructor raises a UserError for the first mistake: the same from a mapping or a file.
+
+    settings_of: begins the text where there is no mapping at all.
+    """
+
+    settings_of: typing.ClassVar[str]
+
+    @classmethod
+    def from_dict(cls, fields: dict):
+        """Checked settings from a mapping of fields.
+
+        Raises:
+            UserError: no mapping, an unknown field, or a value out of range.
+        """
+        if not isinstance(fields, dict) or not all(isinstance(key, str) for key in fields):
+            raise UserError(f"{cls.settings_of}: expected a mapping of fields to values, got {fields!r}")
+        return cls(**fields)
+
+    @classmethod
+    def from_yaml(cls, path):
+        """Checked settings from a YAML file.
+
+        Raises:
+            UserError: the file cannot be read, is no YAML mapping, or holds a wrong field.
+        """
+        fields = read_yaml(path)
+        try:
+            return cls.from_dict(fields)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+
+
 class CheckedSettings(BaseModel):
     """Frozen settings from a file. A mistake anywhere in them is one UserError: path of the field, value, range."""
 

@@ -94,14 +94,16 @@ def test_ten_minutes(tmp_path, plutos):
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"processor time of ota from start to end: {used.ru_utime:.1f} s, and {used.ru_stime:.1f} s of the kernel")
     assert process.returncode == 0 and not any(vars(state).get("transmitting") for state in states)
-    assert summary["gaps"] == 0 and all(state.overflows == 0 for state in states), "samples were lost"
-    for counter in ("overflows", "underflows", "dropped", "clipped", "reconnects"):
+    assert min(jumps.values(), default=0) >= 0 and all(state.overflows == 0 for state in states), "samples were lost"
+    for counter in ("overflows", "dropped", "clipped", "reconnects"):
         assert all(radio[counter] == 0 for radio in counters.values()), f"{counter}: {counters}"
     assert summary["frames_lost_above_12_db"] == 0 and summary["frames_received"] == summary["frames_sent"]
     assert summary["feedback"]["used"] > 0.99 * summary["frames_sent"]
     assert max(growth.values()) < 0.05, growth
     assert summary["report_delay_ms"]["median"] < 50
     assert min(row.snr_measured_db for row in rows) >= 12, "the air was to be 12 dB or better"
+    # Last, as a machine whose hypervisor takes the processors away for longer than a queue lasts cannot do it:
+    assert not jumps and all(radio["underflows"] == 0 for radio in counters.values()), f"a transmitter ran dry: {jumps}"
 
 
 def radios_of(tmp_path):

@@ -174,9 +174,9 @@ def test_on_demand_a_late_slot_begins_later_and_bursts_go_where_there_is_room(rn
             bench.post("symbols", {"slot": number} | data_fields(symbols, number), symbols.reshape(-1))
         bench["slots"].wait_for(2)
         bench.post("symbols", report | {"lost": 0})
-        wait_until(lambda: transmitter.frames_sent == 3 and transmitter.late_samples > 3 * SLOT_LEN)
+        wait_until(lambda: transmitter.frames_sent == 3 and transmitter.schedule.late_samples > 3 * SLOT_LEN)
         bench.post("symbols", {"kind": "end"})
-        wait_until(lambda: transmitter._ended)
+        wait_until(lambda: transmitter.schedule.ended)
     samples = np.array(sink.data(), np.complex64)
     frames = receive(WF, samples)
     assert [(frame.header.kind, frame.header.sequence) for frame in frames] == [
@@ -195,7 +195,7 @@ def test_on_demand_a_late_slot_begins_later_and_bursts_go_where_there_is_room(rn
 @pytest.mark.parametrize("slot_len", [0, SLOT_LEN])
 def test_nothing_comes_before_the_first_frame_if_asked(slot_len, rng):
     transmitter = OfdmTransmitter(WF, slot_len=slot_len, on_demand=slot_len > 0)
-    transmitter.lead_len = 100
+    transmitter.schedule.lead_len = 100
     bench = Bench(transmitter)
     sink = samples_of(bench, transmitter, 2 * SLOT_LEN)
     symbols = random_symbols(rng, 2, 8)

@@ -11,8 +11,11 @@ from gr_semantic.errors import UserError
 from gr_semantic.link.image_schedule import ImageSchedule
 from gr_semantic.link.ota import OtaFlowgraph
 from gr_semantic.link.ota_config import OtaConfig
+from gr_semantic.link.ota_recording import OtaRecording
 from gr_semantic.radio import RadioKeeper
 from gr_semantic.radio.simulated import SimulatedMedium
+from gr_semantic.recording.namespace import own_fields
+from gr_semantic.recording.sigmf_file import Recording
 
 PAIR = {
     "radios": {"a": {"kind": "simulated"}, "b": {"kind": "simulated"}},
@@ -126,6 +129,38 @@ def test_a_resumed_run_goes_on_with_its_images(codec, images):
     assert len(rows) == run.config.slots - 10
     assert rows[0].from_slot(10, run.config.slot_s).slot == 10
     assert rows[0].images == tuple(ImageSchedule(len(images), 4, seed=1).indices(10))
+
+
+def test_samples_that_were_lost_are_a_gap_in_the_recording(codec, images, tmp_path, monkeypatch):
+    path, lost = tmp_path / "air.sigmf-meta", []
+    receive = RadioKeeper.receive
+
+    def receive_and_lose(self, count, timeout_s=0.1):
+        samples = receive(self, count, timeout_s)
+        if self.name == "b" and len(run.rows) >= 8 and sum(lost) < 5000:
+            lost.append(min(len(samples), 5000 - sum(lost)))
+            samples = samples[lost[-1] :]
+        return samples
+
+    monkeypatch.setattr(RadioKeeper, "receive", receive_and_lose)
+    run = Run(codec, images, seconds=1.0)
+    recording = OtaRecording(run.loop, path, images)
+    run.loop.sink.on_row = lambda row: (recording.take(row), run.rows.append(row))
+    with run:
+        rows = run.finish()
+        recording.finish()
+    assert sum(lost) == 5000
+    (after,) = [row for row in rows if row.gap_samples < 0]
+    before = [row for row in rows if row.received and row.slot < after.slot][-1]
+    assert after.gap_samples == pytest.approx(-5000, abs=40)
+    with Recording(path) as recorded:
+        assert [segment.gap for segment in recorded.segments] == [False, True]
+        _, second = recorded.metadata["captures"]
+        place, index = second["core:sample_start"], second["core:global_index"]
+        assert before.rx_sample < place < after.rx_sample and index - place == -after.gap_samples
+        frames = [(a["core:sample_start"], a["core:sample_count"]) for a in recorded.metadata["annotations"]]
+        sent = {own_fields(a)["sequence"] for a in recorded.metadata["annotations"]}
+    assert len(sent) == len(rows) and not any(start < place < start + count for start, count in frames)
 
 
 def test_one_way_through_a_file(codec, images, tmp_path):

@@ -16,6 +16,7 @@ from bench import wait_until
 from gr_semantic.link.exchange import exchange
 from gr_semantic.link.ota import OtaFlowgraph
 from gr_semantic.link.ota_config import OtaConfig
+from gr_semantic.link.ota_transmitter import FedTransmitter
 from gr_semantic.link.real_time import real_time
 from gr_semantic.link.sounder import Sounder
 from gr_semantic.modem import Waveform
@@ -278,8 +279,15 @@ def test_the_transmitter_is_off_on_every_way_out(plutos, way):
     assert is_off(plutos.state(0))
 
 
-def test_the_loop_with_its_receivers_in_processes_of_their_own(plutos, codec, images):
-    rows = []
+@pytest.fixture
+def slow_plutos():
+    """A tenth of real time: reports come back within the run, however late the machine is."""
+    with VirtualPlutos({"radios": [{"ppm": 10}, {"ppm": -10}], "patience_s": 1, "speed": 0.1}).start() as running:
+        yield running
+
+
+def test_the_loop_with_receivers_and_transmitters_in_processes_of_their_own(slow_plutos, codec, images):
+    plutos, rows = slow_plutos, []
     fields = {"rx_gain_db": 60, "buffer_len": 8192, "tx_buffers": 3} | PATIENT
     settings = OtaConfig.from_dict(
         {
@@ -294,7 +302,8 @@ def test_the_loop_with_its_receivers_in_processes_of_their_own(plutos, codec, im
     radios = {name: RadioKeeper(name, one).open() for name, one in settings.radio_configs().items()}
     try:
         loop = OtaFlowgraph(settings, codec, images, radios, rows.append)
-        receivers = [loop.receiver, loop.reverse_receiver]
+        receivers, transmitters = [loop.receiver, loop.reverse_receiver], [loop.transmitter, loop.reverse_transmitter]
+        assert all(isinstance(transmitter, FedTransmitter) for transmitter in transmitters)
         try:
             with real_time():
                 loop.start()

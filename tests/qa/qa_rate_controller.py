@@ -87,3 +87,30 @@ def test_settings_are_checked(codec):
         RateController(codec, 0.02, smoothing=2)
     with pytest.raises(UserError, match="speed"):
         RateController(codec, 0.02, speed=2)
+
+
+def call(slot):
+    return {"kind": "call", "slot": slot}
+
+
+def test_on_report_a_profile_waits_for_the_report_that_comes_in_time(codec):
+    with Bench(RateController(codec, 0.02, delay_slots=1, on_report=True), "profile") as bench:
+        bench.post("feedback", report(0, 12.0))  # before slot 0: slot 1's profile waits for a newer one
+        bench.post("feedback", tick(0))
+        bench.post("feedback", report(1, 8.0))
+        bench.post("feedback", call(1))
+        bench["profile"].wait_for(2)
+        bench.post("feedback", tick(1))
+        bench.post("feedback", call(2))  # no report came
+        metas = [meta for meta, _ in bench["profile"].wait_for(3)]
+    assert [meta["slot"] for meta in metas] == [0, 1, 2]
+    assert [meta["measured_slot"] for meta in metas] == [-1, 1, 1]
+
+
+def test_a_report_that_comes_after_the_call_is_used_at_the_next_tick(codec):
+    with Bench(RateController(codec, 0.02, delay_slots=1, on_report=True), "profile") as bench:
+        for message in (tick(0), call(1), report(0, 12.0), tick(1), report(1, 11.0), tick(2), report(2, 10.0)):
+            bench.post("feedback", message)
+        metas = [meta for meta, _ in bench["profile"].wait_for(4)]
+    # That on slot 1 came before slot 2 was called for, but slot 2 had its profile: a newer one is worth waiting for.
+    assert [(meta["slot"], meta["measured_slot"]) for meta in metas] == [(0, -1), (1, -1), (2, 0), (3, 2)]

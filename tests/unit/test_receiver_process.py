@@ -36,7 +36,9 @@ def test_frames_are_those_of_the_receiver_bit_for_bit():
     expected = StreamReceiver(WF, 2e6, 4096).push(samples)
     assert len(expected) == 4
     frames, threads = [], set()
-    process = ReceiverProcess(WF, 2e6, 4096, lambda frame: (frames.append(frame), threads.add(threading.get_ident())))
+    process = ReceiverProcess(
+        WF, 2e6, 4096, lambda frame, found_s: (frames.append(frame), threads.add(threading.get_ident()))
+    )
     try:
         for first in range(0, len(samples), 777):
             process.push(samples[first : first + 777])

@@ -297,6 +297,28 @@ def test_a_gap_begins_a_capture(tmp_path):
     assert segments == [(0, 100, False), (100, 50, True), (150, 20, True), (170, 30, False)]
 
 
+def test_a_gap_that_was_noticed_late_begins_a_capture_where_it_is(tmp_path):
+    path = tmp_path / "a.sigmf-meta"
+    with LiveRecording(path, 1e6) as recording:
+        recording.begin_capture(frequency=915e6)
+        recording.write(ramp(0, 1000))
+        recording.mark_gap(400, 77)
+        recording.write(ramp(0, 500))
+        recording.mark_gap(1200, 3)
+        assert recording.gaps == [400, 1200]
+        with pytest.raises(ValueError, match="a capture begins later"):
+            recording.mark_gap(1100, 5)
+        recording.begin_capture(frequency=915e6)
+        recording.write(ramp(0, 10))
+    with Recording(path) as recording:
+        segments = [(segment.first, segment.count, segment.gap) for segment in recording.segments]
+        captures = recording.metadata["captures"]
+    assert segments == [(0, 400, False), (400, 800, True), (1200, 300, True), (1500, 10, False)]
+    assert [capture["core:global_index"] for capture in captures] == [0, 477, 1280, 1580]
+    assert all(capture["core:frequency"] == 915e6 for capture in captures)
+    assert all(capture["core:datetime"].endswith("Z") for capture in captures)
+
+
 def test_sequence_numbers_that_come_again_meet_their_own_truth(tmp_path):
     path = tmp_path / "a.sigmf-meta"
     with LiveRecording(path, 1e6, {"slot_len": 100}) as recording:

@@ -13,10 +13,10 @@ from gr_semantic.link.feedback import FeedbackMonitor
 class FeedbackReceiver(MessageBlock, gr.basic_block):
     """Lets through reports of this link that measured something newer than the last (see gr_semantic.link.feedback).
 
-    Input ``frames``: frames and ticks of the reverse direction's OFDM receiver; over the air, the ticks are those of
-    the forward direction's OFDM transmitter.
-    Output ``feedback``: reports (meta slot, measured_slot, snr_db, received, lost) and ticks; a tick also has
-    feedback_received and feedback_used, the counts of its slot.
+    Input ``frames``: frames and ticks of the reverse direction's OFDM receiver; over the air, the ticks and calls are
+    those of the forward direction's OFDM transmitter.
+    Output ``feedback``: reports (meta slot, measured_slot, snr_db, received, lost), calls as they are, and ticks, which
+    also have feedback_received and feedback_used, the counts of their slot.
 
     Args:
         link_id: of this link; other feedback is foreign and ignored.
@@ -40,7 +40,9 @@ class FeedbackReceiver(MessageBlock, gr.basic_block):
             self._slot, self._counts = slot + 1, counts
             self.publish("feedback", meta | {"feedback_received": received, "feedback_used": used})
             return
-        require(meta, "kind", str)
+        if require(meta, "kind", str) == "call":
+            self.publish("feedback", meta)
+            return
         report = self.monitor.on_frame(meta, self._slot)
         if report is not None:
             self.publish("feedback", dataclasses.asdict(report))

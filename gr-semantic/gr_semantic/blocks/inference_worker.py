@@ -6,6 +6,8 @@ from collections import deque
 
 import torch
 
+from gr_semantic.short_slice import take_normal_slices
+
 _JOIN_TIMEOUT_S = 1.5
 
 
@@ -67,6 +69,7 @@ class InferenceWorker:
 
     def _run(self):
         thread = threading.current_thread()
+        take_normal_slices()  # whoever started this thread
         torch.set_num_threads(1)  # for this thread; a second one waits for whoever has the other cores
         if self._warm_up is not None:
             self._warm_up()

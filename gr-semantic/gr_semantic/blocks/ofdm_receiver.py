@@ -92,22 +92,24 @@ class OfdmReceiver(MessageBlock, gr.sync_block):
                 self._clock.advance()
 
     def _push(self, samples):
-        for frame in self.receiver.push(samples):
-            self._take(frame)
+        frames = self.receiver.push(samples)
+        found_s = time.monotonic()
+        for frame in frames:
+            self._take(frame, found_s)
 
-    def _on_frame(self, frame):
+    def _on_frame(self, frame, found_s):
         try:
-            self._take(frame)
+            self._take(frame, found_s)
         except Exception as failure:
             self.report("error", f"{type(failure).__name__}: {failure}")
 
-    def _take(self, frame):
+    def _take(self, frame, found_s):
         if self.link_id < 0 or frame.header.link_id == self.link_id:
             if self._clock is not None:
                 self._clock.align(int(frame.start_sample))
-            self._send(frame)
+            self._send(frame, found_s)
 
-    def _send(self, frame):
+    def _send(self, frame, found_s):
         self._frames += 1
         meta = dataclasses.asdict(frame.header) | {
             "start_sample": int(frame.start_sample),
@@ -116,7 +118,7 @@ class OfdmReceiver(MessageBlock, gr.sync_block):
             "cfo_hz": float(frame.cfo_hz),
             "sro_ppm": float(frame.sro_ppm),
             "evm_db": float(frame.evm_db),
-            "found_s": time.monotonic(),
+            "found_s": found_s,
         }
         if frame.header.kind != "data":
             self.publish("frames", meta)

@@ -23,6 +23,8 @@ class RateController(MessageBlock, gr.basic_block):
     Output ``profile``: meta slot, sequence, snr_db, budget, reported_snr_db (NaN: no report), measured_slot (of the
     report; -1: none), made_s (monotonic wall clock). The profiles of the
     first ``delay_slots`` slots are sent at the start, that of slot k + delay_slots at the tick of reverse slot k.
+    With ``on_report`` the profile waits for the next report after that tick, at most until the transmitter's call; a
+    report that comes later waits for the next tick instead.
 
     Args:
         codec: SemanticCodec, zoo name or folder: its policy, budgets and SNR range are used.
@@ -30,9 +32,10 @@ class RateController(MessageBlock, gr.basic_block):
         feedback: False: open loop, a fixed profile.
         slots: forward slots of the run; no profile is made beyond. 0: no end.
         config: RateControllerConfig; or its fields as keywords (delay_slots, smoothing, sudden_drop_db, ...).
+        on_report: False: ticks do not wait for reports.
     """
 
-    def __init__(self, codec, slot_s, feedback=True, slots=0, config=None, **settings):
+    def __init__(self, codec, slot_s, feedback=True, slots=0, config=None, on_report=False, **settings):
         self.codec = open_codec(codec)
         if not slot_s > 0:
             raise UserError(f"slot_s is {slot_s}, expected more than 0")
@@ -40,7 +43,10 @@ class RateController(MessageBlock, gr.basic_block):
         gr.basic_block.__init__(self, name="semantic_rate_controller", in_sig=None, out_sig=None)
         self._slot_s, self._config = float(slot_s), config
         self.controller = self._new_controller(bool(feedback))
-        self.slots = int(slots)
+        self.slots, self.on_report = int(slots), bool(on_report)
+        self._ticked = None  # the slot of a tick whose profile is still to be made
+        self._called = False  # whether the transmitter has called since the last tick
+        self._came_late = False  # whether a report has come after the call, too late for the frame of then
         self.open_ports({"feedback": self.on_feedback}, ("profile",))
 
     def _new_controller(self, feedback):
@@ -71,7 +77,13 @@ class RateController(MessageBlock, gr.basic_block):
     def on_feedback(self, message):
         meta, _ = read_pdu(message)
         if is_tick(meta):
-            self._send(self.controller.on_tick(require(meta, "slot", int)))
+            self._ticked = require(meta, "slot", int)
+            self._called = False
+            if self._came_late or not self.on_report:
+                self._make()
+        elif meta.get("kind") == "call":
+            self._called = True
+            self._make()
         else:
             self.controller.on_report(
                 Report(
@@ -80,6 +92,14 @@ class RateController(MessageBlock, gr.basic_block):
                     snr_db=require(meta, "snr_db", float),
                 )
             )
+            self._came_late = self._called
+            if self.on_report:
+                self._make()
+
+    def _make(self):
+        if self._ticked is not None:
+            self._send(self.controller.on_tick(self._ticked))
+            self._ticked, self._came_late = None, False
 
     def _send(self, profile):
         if not self.slots or profile.slot < self.slots:

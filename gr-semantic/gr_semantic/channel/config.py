@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The settings of a simulated channel, checked, and the Channel that they make."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -17,14 +17,13 @@ from gr_semantic.channel.multipath import Multipath
 from gr_semantic.channel.phase_noise import PhaseNoise
 from gr_semantic.channel.sample_rate_offset import MAX_PPM, SampleRateOffset
 from gr_semantic.channel.trajectory import SnrTrajectory
-from gr_semantic.checked_settings import first_mistake
+from gr_semantic.checked_settings import FromFile, first_mistake
 from gr_semantic.errors import UserError
-from gr_semantic.yaml_file import read_yaml
 
 _SNR_RANGE_DB = (-60.0, 100.0)
 
 
-class ChannelConfig(BaseModel):
+class ChannelConfig(FromFile, BaseModel):
     """A channel as plain settings; every field's default leaves its impairment out.
 
     The order is that of a radio: amplifier, multipath, delay, gain, interferer, sample clock, carrier, phase noise,
@@ -35,6 +34,7 @@ class ChannelConfig(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+    settings_of: ClassVar = "channel"
 
     snr_db: Any = Field(
         None,
@@ -111,26 +111,6 @@ class ChannelConfig(BaseModel):
         if self.interferer_file is not None and self.interferer_db is None:
             raise ValueError("interferer_file is set but interferer_db is not: give its power")
         return self
-
-    @classmethod
-    def from_dict(cls, fields: dict) -> "ChannelConfig":
-        """Checked settings from a dict of fields."""
-        if not isinstance(fields, dict) or not all(isinstance(key, str) for key in fields):
-            raise UserError(f"channel: expected a mapping of fields to values, got {fields!r}")
-        return cls(**fields)
-
-    @classmethod
-    def from_yaml(cls, path) -> "ChannelConfig":
-        """Checked settings from a YAML file.
-
-        Raises:
-            UserError: the file cannot be read, is no YAML mapping, or holds a wrong field.
-        """
-        fields = read_yaml(path)
-        try:
-            return cls.from_dict(fields)
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from None
 
     @property
     def trajectory(self) -> SnrTrajectory | None:

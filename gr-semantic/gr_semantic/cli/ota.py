@@ -267,19 +267,22 @@ def _loop(run, codec, image_set, identities, radios, caught, console, resume):
             progress.add(row)
         before.clear()
 
+        recording = None
+
         def on_result(row):
+            if recording:
+                recording.take(row)
             row = row.from_slot(first_slot, config.slot_s)
             log.append(row)  # and nowhere else: a day's rows would fill the memory
             progress.add(row)
 
         with contextlib.closing(log):
             loop = OtaFlowgraph(config, codec, image_set, radios, on_result, symbols.add, first_slot=first_slot)
-            recording = None
             if config.record and config.mode != "tx":
                 name = f"received-from-{first_slot}" if first_slot else "received"
                 recording = OtaRecording(loop, folder.path / f"{name}.sigmf-meta", image_set)
             live = any(radio.config.kind == "pluto" for radio in radios.values())
-            with progress, real_time(config.one_core) if live else contextlib.nullcontext():
+            with progress, real_time(config.one_core, short_slices=True) if live else contextlib.nullcontext():
                 try:
                     loop.start()
                     while not (caught or loop.finished() or (recording and recording.error)):

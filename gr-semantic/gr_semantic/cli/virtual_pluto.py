@@ -9,6 +9,7 @@ import threading
 import click
 
 from gr_semantic.errors import UserError
+from gr_semantic.short_slice import take_short_slices
 from gr_semantic.virtual_pluto.config import MAX_RADIOS, VirtualPlutosConfig
 from gr_semantic.virtual_pluto.virtual_plutos import VirtualPlutos
 from gr_semantic.virtual_pluto.virtual_plutos_process import answer
@@ -51,6 +52,7 @@ def virtual_pluto(config, radios, port, seed, speed, fields, as_json, control):
         click.echo(describe_fields())
         return
     sys.setswitchinterval(_SWITCH_S)
+    take_short_slices()
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

@@ -54,7 +54,7 @@ def exchange(
     def send():
         time.sleep(_BEFORE_S)
         sent_s.append(time.monotonic())
-        scale, size = np.float32(10 ** (-sender.config.backoff_db / 20)), sender.config.buffer_len
+        scale, size = np.float32(10 ** (-sender.config.backoff_db / 20)), sender.config.tx_len
         for first in range(0, len(samples), size):
             if stop() or not sender.transmit(samples[first : first + size] * scale):
                 break
@@ -89,7 +89,7 @@ def exchange(
                 wanted = len(samples)
             elif wanted is None and sent.is_set():
                 # What the transmitter still holds, and what is on its way.
-                wanted = got + round(_AFTER_S * rate_hz) + sender.config.tx_buffers * sender.config.buffer_len
+                wanted = got + round(_AFTER_S * rate_hz) + sender.config.tx_buffers * sender.config.tx_len
     finally:
         heard_all.set()
         if zeros_follow:

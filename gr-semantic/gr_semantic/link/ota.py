@@ -22,11 +22,13 @@ from gr_semantic.errors import UserError
 from gr_semantic.link.config import RateControllerConfig
 from gr_semantic.link.image_schedule import ImageSchedule
 from gr_semantic.link.ota_config import OtaConfig
+from gr_semantic.link.ota_transmitter import FedTransmitter
 from gr_semantic.modem import Header, Waveform, frame_len
 
 _GAP_LEN = 64  # zeros behind a feedback frame
 _FEEDBACK_QUEUE = 2  # an older report is not worth sending
 _LEAD_S = 0.1  # zeros before the first frame
+_CALL_S = 0.01  # before a frame is due: its images are to be encoded now, with or without a new report
 _LONG_BUFFER = 1 << 16  # received samples may wait here without harm
 
 
@@ -94,17 +96,14 @@ class OtaFlowgraph(gr.top_block):
             control = RateControllerConfig(
                 delay_slots=control.delay_slots, open_loop_snr_db=config.snr_db, open_loop_budget=budget
             )
-        self.rate_controller = RateController(codec, config.slot_s, closed, self.slots, control)
+        radio = self.radios[config.forward.transmitter]
+        self.rate_controller = RateController(
+            codec, config.slot_s, closed, self.slots, control, on_report=closed and radio.realtime
+        )
         self.image_source = ImageSource(images, config.images_per_frame, config.seed)
         self.image_source.schedule = self._schedule
         self.encoder = SemanticEncoder(codec, link_id=config.link_id, batch_frames=1)
-        radio = self.radios[config.forward.transmitter]
-        self.transmitter = OfdmTransmitter(
-            wf, config.slot_len, self.slots, _GAP_LEN, _FEEDBACK_QUEUE, on_demand=radio.realtime
-        )
-        self.radio_sink = RadioSink(radio)
-        _prepare_for(self.transmitter, radio)
-        self.connect(self.transmitter, self.radio_sink)
+        self.transmitter = self._transmitter(wf, radio, config.slot_len, self.slots)
         for source, out_port, target, in_port in (
             (self.rate_controller, "profile", self.image_source, "profile"),
             (self.image_source, "images", self.encoder, "images"),
@@ -114,7 +113,29 @@ class OtaFlowgraph(gr.top_block):
             self.msg_connect(source, out_port, target, in_port)
         if not closed:  # else the transmitters go on until the radios are closed: they do not run dry
             self.msg_connect(self.sink, "end", self.transmitter, "symbols")
-        self._blocks += [self.rate_controller, self.image_source, self.encoder, self.transmitter, self.radio_sink]
+        self._blocks += [self.rate_controller, self.image_source, self.encoder]
+
+    def _transmitter(self, wf, radio, slot_len=0, slots=0):
+        """Messages to a radio's samples. It begins when encoder and decoder are warmed up, with zeros: its queue fills,
+        and then it may not run dry."""
+        rate_hz = self.config.sample_rate_hz
+        lengths = {"lead_len": round(_LEAD_S * rate_hz), "call_len": round(_CALL_S * rate_hz)}
+        if self.config.mode == "closed-loop" and radio.feedable:
+            block = FedTransmitter(
+                radio, wf, slot_len=slot_len, slots=slots, gap_len=_GAP_LEN, queue_frames=_FEEDBACK_QUEUE, **lengths
+            )
+            self._blocks.append(block)
+            return block
+        block = OfdmTransmitter(wf, slot_len, slots, _GAP_LEN, _FEEDBACK_QUEUE, on_demand=radio.realtime)
+        block.schedule.call_len = lengths["call_len"]
+        if radio.realtime:  # samples are made as the radio takes them, one buffer at a time: none wait
+            block.schedule.lead_len = lengths["lead_len"]
+            block.set_output_multiple(radio.config.tx_len)
+            block.set_max_output_buffer(2 * radio.config.tx_len)
+        sink = RadioSink(radio)
+        self.connect(block, sink)
+        self._blocks += [block, sink]
+        return block
 
     def _node_b(self, wf):
         """Samples to classes."""
@@ -139,12 +160,7 @@ class OtaFlowgraph(gr.top_block):
         self._blocks += [self.feedback_transmitter, self.feedback_receiver]
         reverse_transmitter, reverse_receiver = self.transmitter, self.receiver
         if config.feedback.transmitter != config.forward.transmitter:
-            reverse_transmitter = OfdmTransmitter(wf, gap_len=_GAP_LEN, queue_frames=_FEEDBACK_QUEUE)
-            radio = self.radios[config.feedback.transmitter]
-            _prepare_for(reverse_transmitter, radio)
-            self.reverse_sink = RadioSink(radio)
-            self.connect(reverse_transmitter, self.reverse_sink)
-            self._blocks += [reverse_transmitter, self.reverse_sink]
+            reverse_transmitter = self._transmitter(wf, self.radios[config.feedback.transmitter])
         if config.feedback.receiver != config.forward.receiver:
             self.reverse_source = RadioSource(self.radios[config.feedback.receiver])
             self.reverse_source.set_min_output_buffer(_LONG_BUFFER)
@@ -216,7 +232,7 @@ class OtaFlowgraph(gr.top_block):
             radio = self.radios[self.config.forward.transmitter]
             radio.flush()
             if radio.realtime:
-                time.sleep(radio.config.tx_buffers * radio.config.buffer_len / radio.config.sample_rate_hz)
+                time.sleep(radio.config.tx_buffers * radio.config.tx_len / radio.config.sample_rate_hz)
 
     def stop_and_wait(self) -> None:
         """End the flowgraph in any state; gives out the rows that are still open."""
@@ -228,15 +244,6 @@ class OtaFlowgraph(gr.top_block):
             for receiver, _ in self._receivers:
                 receiver.close()
             self._state = "ended"
-
-
-def _prepare_for(transmitter, radio):
-    """Samples are made as the radio takes them, one buffer at a time: none wait, and each costs two calls in all. The
-    radio begins when encoder and decoder are warmed up, with zeros: its queue fills, and then it may not run dry."""
-    if radio.realtime:
-        transmitter.lead_len = round(_LEAD_S * radio.config.sample_rate_hz)
-        transmitter.set_output_multiple(radio.config.buffer_len)
-        transmitter.set_max_output_buffer(2 * radio.config.buffer_len)
 
 
 class _From:

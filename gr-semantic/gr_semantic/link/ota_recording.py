@@ -6,6 +6,8 @@ import os
 
 from gr_semantic.blocks.sigmf_recorder import SigmfRecorder
 from gr_semantic.link.ota import OtaFlowgraph
+from gr_semantic.link.ota_row import OtaRow
+from gr_semantic.modem import Header, frame_len
 
 
 class OtaRecording:
@@ -27,6 +29,7 @@ class OtaRecording:
     def __init__(self, loop: OtaFlowgraph, path: str | os.PathLike, image_set):
         config = loop.config
         self._radio = loop.radios[config.forward.receiver]
+        self._before = None  # row of the newest frame that was received
         settings = self._radio.settings
         serials = {name: radio.settings.get("serial") for name, radio in loop.radios.items()}
         own = {
@@ -55,6 +58,18 @@ class OtaRecording:
         loop.msg_connect(loop.decoder, "results", self._recorder, "frames")
         if config.mode == "closed-loop":
             loop.msg_connect(loop.image_source, "images", self._recorder, "sent")
+
+    def take(self, row: OtaRow) -> None:
+        """A row of the run, in order. Samples that its radio lost since the frame before (mode closed-loop, where the
+        transmitter's count tells) become a gap halfway between the two: neither is cut.
+        """
+        if not row.received:
+            return
+        if row.gap_samples < 0 and self._recorder.recording is not None:
+            header = Header(kind="data", budget=self._before.budget, image_count=len(self._before.images))
+            end = self._before.rx_sample + frame_len(self._recorder.waveform, header)
+            self._recorder.recording.mark_gap((end + row.rx_sample) // 2, -row.gap_samples)
+        self._before = row
 
     @property
     def error(self) -> str | None:

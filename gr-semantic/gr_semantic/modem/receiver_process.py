@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import asdict
 
 import numpy as np
@@ -32,7 +33,7 @@ class ReceiverProcess:
 
     Args:
         wf, sample_rate_hz, chunk: as of StreamReceiver.
-        on_frame: called with each Frame.
+        on_frame: called with each Frame, and when it was found (monotonic wall clock, seconds).
     """
 
     def __init__(self, wf: Waveform, sample_rate_hz: float, chunk: int, on_frame):
@@ -80,14 +81,16 @@ class ReceiverProcess:
         # ValueError: it was killed in the midst of a frame, which the next push will say.
         with self._process.stdout, self._answers, contextlib.suppress(ValueError):
             while line := self._answers.readline():
-                self._on_frame(_unpacked(json.loads(line), self._answers))
+                fields = json.loads(line)
+                found_s = fields.pop("found_s")
+                self._on_frame(_unpacked(fields, self._answers), found_s)
 
 
-def _packed(frame: Frame) -> bytes:
+def _packed(frame: Frame, found_s: float) -> bytes:
     """A line of JSON, then the arrays."""
     arrays = [np.ascontiguousarray(getattr(frame, name), dtype) for name, dtype in _ARRAYS.items()]
     fields = {name: getattr(frame, name) for name in _SCALARS}
-    fields |= {"start_sample": int(frame.start_sample), "header": asdict(frame.header)}
+    fields |= {"found_s": found_s, "start_sample": int(frame.start_sample), "header": asdict(frame.header)}
     fields["shapes"] = [array.shape for array in arrays]
     return b"".join([json.dumps(fields).encode(), b"\n", *(array.tobytes() for array in arrays)])
 
@@ -116,7 +119,8 @@ def _serve() -> None:
         rest = data[whole:]
         frames = receiver.push(np.frombuffer(data[:whole], np.complex64))
         if frames:
-            stdout.write(b"".join(map(_packed, frames)))
+            found_s = time.monotonic()
+            stdout.write(b"".join(_packed(frame, found_s) for frame in frames))
             stdout.flush()
 
 

@@ -47,6 +47,9 @@ class RadioConfig(CheckedSettings):
     )
     loopback: Literal["none", "digital", "rf"] = Field("none", description="the chip's own loopback, for one Pluto")
     buffer_len: int = Field(4096, ge=512, le=1 << 20, description="samples of one buffer: latency against load")
+    tx_buffer_len: int | None = Field(
+        None, ge=512, le=1 << 20, description="samples of one buffer of the transmitter; None: buffer_len"
+    )
     tx_buffers: int = Field(
         4, ge=2, le=64, description="buffers that wait in the transmitter: latency against underflow"
     )
@@ -81,3 +84,8 @@ class RadioConfig(CheckedSettings):
                 "you are sure, set strong_transmit: true"
             )
         return self
+
+    @property
+    def tx_len(self) -> int:
+        """Samples of one buffer of the transmitter."""
+        return self.tx_buffer_len or self.buffer_len

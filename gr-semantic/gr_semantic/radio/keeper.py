@@ -48,7 +48,7 @@ class RadioKeeper:
         self._waiting_count = 0
         self._closing = False
         self._mending = False
-        self._users = 0
+        self._feed = None
 
     def open(self) -> "RadioKeeper":
         """Open the radio and start to receive; a second call does nothing.
@@ -128,6 +128,20 @@ class RadioKeeper:
     def transmit(self, samples: np.ndarray) -> bool:
         """Send samples (complex64, full scale 1.0); blocks as the radio does, and while it is away. False: given up."""
         return self._try(lambda radio: radio.transmit(samples))
+
+    @property
+    def feedable(self) -> bool:
+        """Whether a Feed can take over the transmitter: the radio takes several clients."""
+        return self.config.kind == "pluto" and self.config.uri.startswith("ip:")
+
+    def feed(self, feed) -> None:
+        """Give the transmitter to a Feed, also of a radio that comes back; ``transmit`` must not be called then."""
+        with self._changed:
+            self._feed, radio = feed, self._radio
+        try:
+            radio.feed(feed)
+        except (RadioLost, RadioError) as error:
+            self._lose(radio, error)
 
     def flush(self) -> bool:
         """Send what does not fill a buffer, padded with zeros."""
@@ -216,8 +230,8 @@ class RadioKeeper:
         radio.close()
         while self._mending and not self._closing:
             try:
-                new = open_radio(self.config, self.medium)
-            except RadioError:
+                new = self._open_anew()
+            except (RadioError, RadioLost):
                 time.sleep(min(_RETRY_S, max(0.01, deadline_s - time.monotonic())))
                 continue
             with self._changed:
@@ -232,6 +246,16 @@ class RadioKeeper:
                 self._say(f"radio {self.name} is back after {time.monotonic() - lost_s:.1f} s; the run goes on")
             else:
                 new.close()
+
+    def _open_anew(self):
+        radio = open_radio(self.config, self.medium)
+        if self._feed is not None:
+            try:
+                radio.feed(self._feed)
+            except BaseException:
+                radio.close()
+                raise
+        return radio
 
     def _give_up(self, deadline_s, error):
         with self._changed:

@@ -12,6 +12,7 @@ import numpy as np
 
 from gr_semantic.radio import off_switch
 from gr_semantic.radio.config import RadioConfig
+from gr_semantic.radio.iio_buffer import DATA_DEVICES, open_buffer
 from gr_semantic.radio.interface import Counters, RadioError, RadioLost
 from gr_semantic.radio.scaling import from_int16, to_int16
 
@@ -48,6 +49,7 @@ class Pluto:
         self._locks = {"tx": threading.RLock(), "rx": threading.RLock()}  # a signal's handler may close in mid-call
         self._attributes = threading.RLock()
         self._buffers = {"tx": None, "rx": None}
+        self._feed = None
         self._pending = np.zeros(0, np.int16)
         self._spare = np.zeros(0, np.complex64)
         self._stop = threading.Event()
@@ -67,7 +69,7 @@ class Pluto:
         context, config = self._sdr.ctx, self.config
         context.set_timeout(max(200, round(1000 * config.stall_s)))
         self._phy = self._device("ad9361-phy")
-        self._data = {"tx": self._device("cf-ad9361-dds-core-lpc"), "rx": self._device("cf-ad9361-lpc")}
+        self._data = {side: self._device(name) for side, name in DATA_DEVICES.items()}
         serial = context.attrs.get("hw_serial")
         if config.serial is not None and serial != config.serial:
             raise RadioError(f"{self.uri}: the radio there has serial {serial}, not {config.serial}: mixed up?")
@@ -232,29 +234,50 @@ class Pluto:
         values, clipped = to_int16(samples)
         with self._locks["tx"]:
             self._check_alive("tx")
-            if not self._sending:
-                self._write(self._channel("altvoltage1", True).attrs, "powerdown", "0")
-                self._sending = True
+            self._switch_on()
             self.counters.clipped += clipped
             if len(self._pending):
                 values = np.concatenate([self._pending, values])
-            size = 2 * self.config.buffer_len
+            size = 2 * self.config.tx_len
             whole = len(values) // size * size
             for first in range(0, whole, size):
                 self._push(values[first : first + size])
                 self._pushed += 1
-                if (
-                    self._pushed == self.config.tx_buffers
-                ):  # until now the queue has filled, or there was nothing to send
-                    self._clear_flag("tx", _UNDERFLOW)
-                    self._in_burst = True
+                if self._pushed == self.config.tx_buffers:
+                    self._queue_is_full()
             self._pending = values[whole:].copy()
+
+    def feed(self, feed) -> None:
+        """Gives the transmitter to a Feed; ``transmit`` is not to be called any more.
+
+        Raises:
+            RadioLost, RadioError: the radio has gone, or its transmitter is not set up.
+        """
+        with self._locks["tx"]:
+            self._check_alive("tx")
+            _destroy(self._buffers["tx"])
+            self._buffers["tx"] = None
+            self._switch_on()
+            self._feed = feed
+        names = ("tx_buffers", "tx_len", "stall_s")
+        settings = {"uri": self.uri} | {name: getattr(self.config, name) for name in names}
+        feed.start(settings, self.counters, self._queue_is_full, self._lose)
+
+    def _switch_on(self):
+        if not self._sending:
+            self._write(self._channel("altvoltage1", True).attrs, "powerdown", "0")
+            self._sending = True
+
+    def _queue_is_full(self):
+        """Until now the queue has filled, or there was nothing to send: from now on it may not run dry."""
+        self._clear_flag("tx", _UNDERFLOW)
+        self._in_burst = True
 
     def flush(self) -> None:
         with self._locks["tx"]:
             if len(self._pending):
                 self._check_alive("tx")
-                rest = np.zeros(2 * self.config.buffer_len, np.int16)
+                rest = np.zeros(2 * self.config.tx_len, np.int16)
                 rest[: len(self._pending)] = self._pending
                 self._pending = self._pending[:0]
                 self._push(rest)
@@ -310,15 +333,10 @@ class Pluto:
             self._since[side] = None
 
     def _open_buffer(self, side):
-        import iio
-
-        device, config = self._data[side], self.config
-        for channel in device.channels:
-            if channel.scan_element and channel.output == (side == "tx"):
-                channel.enabled = channel.id in ("voltage0", "voltage1")
+        config = self.config
+        length = config.tx_len if side == "tx" else config.buffer_len
         try:
-            device.set_kernel_buffers_count(getattr(config, f"{side}_buffers"))
-            self._buffers[side] = iio.Buffer(device, config.buffer_len, False)
+            self._buffers[side] = open_buffer(self._data[side], side, getattr(config, f"{side}_buffers"), length)
         except OSError as error:
             if error.errno == errno.EBUSY:
                 part = "transmitter" if side == "tx" else "receiver"
@@ -385,6 +403,8 @@ class Pluto:
         self._write(self._channel("altvoltage1", True).attrs, "powerdown", "1")
 
     def close(self) -> None:
+        if self._feed is not None:
+            self._end_feed()
         with self._attributes:
             if self._closed:
                 return
@@ -406,6 +426,13 @@ class Pluto:
                         _LOG.error("the transmitter of %s could not be switched off: %s", self.uri, error)
             off_switch.release(self)
             self._phy = self._data = self._sdr = None
+
+    def _end_feed(self):
+        if self._in_burst and self._lost is None:
+            with self._attributes, contextlib.suppress(OSError):
+                self._count_flags()
+        self._in_burst = False  # that the queue runs out now is no fault
+        self._feed.stop()
 
 
 def _destroy(buffer):

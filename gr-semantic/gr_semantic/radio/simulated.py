@@ -105,7 +105,7 @@ class SimulatedRadio:
             self._check_alive()
             self.transmitting = self.in_burst = True
         scale = np.float32(10 ** (self.config.backoff_db / 20))  # a signal at the back-off has unit power on the medium
-        waiting = self.config.tx_buffers * self.config.buffer_len
+        waiting = self.config.tx_buffers * self.config.tx_len
         for listener in self.medium.listeners(self):
             listener.hear(samples * scale, waiting, self)
 

@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 import os
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +101,7 @@ class LiveRecording:
                 global_index = self._capture["core:global_index"] + start - self._capture["core:sample_start"]
             capture = {
                 "core:sample_start": start,
-                "core:datetime": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+                "core:datetime": _timestamp(),
                 **{f"core:{key}": value for key, value in core.items()},
                 **{field(key): value for key, value in (own or {}).items()},
             }
@@ -111,6 +111,28 @@ class LiveRecording:
             if not joined and start:
                 self.gaps.append(start)
             self._capture = {"core:global_index": 0, **capture}
+            self._append("capture", capture)
+
+    def mark_gap(self, start: int, missing: int) -> None:
+        """So many samples are missing before sample ``start``, which has been written already: there a capture begins,
+        under the settings of the newest one.
+
+        Raises:
+            ValueError: the newest capture begins later.
+        """
+        with self._lock:
+            since = start - self._capture["core:sample_start"]
+            if since <= 0:
+                raise ValueError(f"a gap before sample {start}, but a capture begins later")
+            ago_s = (self.sample_count - start) / self._metadata["global"]["core:sample_rate"]
+            capture = {
+                **self._capture,
+                "core:sample_start": start,
+                "core:datetime": _timestamp(ago_s),
+                "core:global_index": self._capture["core:global_index"] + since + missing,
+            }
+            self.gaps.append(start)
+            self._capture = capture
             self._append("capture", capture)
 
     def write(self, samples: np.ndarray) -> None:
@@ -272,6 +294,11 @@ class LiveRecording:
             yield
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror or error})") from None
+
+
+def _timestamp(ago_s=0.0):
+    moment = datetime.now(UTC) - timedelta(seconds=ago_s)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def checked_name(name: str | os.PathLike) -> Path:

@@ -2,15 +2,13 @@
 """The settings of virtual Plutos and of the air between them: one YAML file, every field checked."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from gr_semantic.channel.config import ChannelConfig
 from gr_semantic.channel.trajectory import SnrTrajectory
-from gr_semantic.checked_settings import CheckedModel
-from gr_semantic.errors import UserError
-from gr_semantic.yaml_file import read_yaml
+from gr_semantic.checked_settings import CheckedModel, FromFile
 
 MAX_RADIOS = 8
 _GAIN_RANGE_DB = (-200.0, 40.0)
@@ -164,8 +162,10 @@ class Unplug(_Settings):
 Event = Annotated[SetPath | SetNoiseFigure | SetPpm | Unplug, Field(discriminator="kind")]
 
 
-class VirtualPlutosConfig(_Settings):
+class VirtualPlutosConfig(FromFile, _Settings):
     """Radios, paths, interferers and events. The defaults: two radios that hear each other over 60 dB of loss."""
+
+    settings_of: ClassVar = "virtual-pluto"
 
     radios: tuple[RadioConfig, ...] = Field(
         (RadioConfig(), RadioConfig()), min_length=1, max_length=MAX_RADIOS, description="the Plutos, in order"
@@ -236,28 +236,9 @@ class VirtualPlutosConfig(_Settings):
         return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **fields})
 
     @classmethod
-    def from_dict(cls, fields: dict) -> "VirtualPlutosConfig":
-        """Checked settings from a mapping of fields.
-
-        Raises:
-            UserError: no mapping, an unknown field, or a value out of range.
-        """
-        if not isinstance(fields, dict) or not all(isinstance(key, str) for key in fields):
-            raise UserError(f"virtual-pluto: expected a mapping of fields to values, got {fields!r}")
-        return cls(**fields)
-
-    @classmethod
     def from_yaml(cls, path) -> "VirtualPlutosConfig":
-        """Checked settings from a YAML file; the interferers' files become relative to it.
-
-        Raises:
-            UserError: the file cannot be read, is no YAML mapping, or holds a wrong field.
-        """
-        fields = read_yaml(path)
-        try:
-            config = cls.from_dict(fields)
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from None
+        """As for any settings; the interferers' files become relative to the file."""
+        config = super().from_yaml(path)
         folder = Path(path).parent
         interferers = tuple(item.model_copy(update={"file": str(folder / item.file)}) for item in config.interferers)
         return config.model_copy(update={"interferers": interferers})
