@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from .augmentation import Augmentation
-from .codec_folder import write_bytes
+from .codec_folder import read_codec, write_bytes
 from .data import ImageSet, load_images
 from .device import choose_device
 from .embedding_reference import FILE, embedding_reference
@@ -55,10 +55,12 @@ def distill(
     origin = {"train_data": data["train"].name, "train_sha256": data["train"].content_hash}
     store = teacher = None
     with _fields_of(experiment_path), process_group(device):
+        settings, shape, classes = experiment["student"], data["train"].images.shape[1:], data["train"].classes
+        start = codec_start(experiment_path, experiment, classes)
+        load_start(experiment_path, experiment)  # a start that does not fit is refused before hours of training
         if "teacher" in experiment:
             store, teacher = _knowledge(experiment, data, Path(knowledge or work), device, log)
-        settings, shape, classes = experiment["student"], data["train"].images.shape[1:], data["train"].classes
-        start = _trained_start(experiment_path, experiment, data, work / "start", device)
+        start = start or _trained_start(experiment_path, experiment, data, work / "start", device)
         student = make_student(settings, data, work / "student", store, device, teacher, start)
         if process_rank()[0]:
             return None
@@ -66,7 +68,7 @@ def distill(
             origin |= _store_facts(store, teacher, data["test"])
         origin["student_epochs"] = settings["training"]["epochs"]
         if start is not None:
-            origin["start"] = experiment["start"]
+            origin["start"] = experiment.get("start") or Path(experiment["start_codec"]).name
         reference = None
         if student.embedding:
             reference = embedding_reference(store, teacher, data["train"], data["test"]).to_bytes()
@@ -104,6 +106,27 @@ def _trained_start(path: Path, experiment: dict, data: dict, work: Path, device:
     if "teacher" in start:
         store, teacher = _knowledge(start, data, work, device, Log(work))
     return make_student(start["student"], data, work / "student", store, device, teacher)
+
+
+def codec_start(path: Path, experiment: dict, classes: tuple[str, ...]) -> Student | None:
+    """The student of the codec folder that this experiment starts from (`start_codec: FOLDER`, seen from the file's own
+    folder), or None.
+
+    Raises CodecError if it is no codec, or of other classes, another model or longest budget.
+    """
+    if "start_codec" not in experiment:
+        return None
+    config, tensors, _ = read_codec(Path(path).parent / experiment["start_codec"])
+    settings = experiment["student"]
+    if config.classes != tuple(classes):
+        raise CodecError(f"experiment {path}: start_codec {config.name} has other classes than the training images")
+    student = Student(config.image_shape, len(classes), max(settings["budgets"]), **settings["model"])
+    try:
+        student.load_state_dict(tensors)
+    except RuntimeError:
+        what = "another student.model or longest budget"
+        raise CodecError(f"experiment {path}: start_codec {config.name} has {what}") from None
+    return student
 
 
 def train_experiment_teacher(experiment_path: Path, work: Path, device: str = "auto") -> Path:

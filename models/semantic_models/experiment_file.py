@@ -10,7 +10,8 @@ import yaml
 from .errors import CodecError
 
 SECTIONS = ("name", "data", "student")
-OPTIONAL_SECTIONS = ("teacher", "store", "title", "label_of", "start")
+OPTIONAL_SECTIONS = ("teacher", "store", "title", "label_of", "start", "start_codec")
+OWN = ("name", "title", "label_of", "start", "start_codec")
 ONLINE = "online"  # instead of a store: the teacher is asked about every batch
 
 
@@ -18,8 +19,9 @@ def load_experiment(path: Path) -> dict:
     """Read an experiment file. CodecError names the file and the field that is wrong.
 
     `base: NAME` inherits from NAME.yaml in the file's folder or the one above: mappings are merged key by key, other
-    values replace the base's, and `null` takes a key away. name, title, label_of and start are not inherited.
-    title: a line for tables. label_of: see ablations.py. start: see load_start.
+    values replace the base's, and `null` takes a key away. What stands in OWN is not inherited.
+    title: a line for tables. label_of: see ablations.py. start: see load_start. start_codec: see
+    distill.codec_start.
     """
     experiment = _inherit(Path(path), ())
     missing = [section for section in SECTIONS if section not in experiment]
@@ -38,6 +40,8 @@ def load_experiment(path: Path) -> dict:
             f"experiment {path}: sections teacher and store go together (neither: labels only; "
             f"store: {ONLINE}: the teacher runs in the loop)"
         )
+    if {"start", "start_codec"} <= set(experiment):
+        raise CodecError(f"experiment {path}: both start and start_codec; give one of them")
     return experiment
 
 
@@ -83,7 +87,7 @@ def _inherit(path: Path, seen: tuple[Path, ...]) -> dict:
     if found.resolve() in seen or found.resolve() == path.resolve():
         raise CodecError(f"experiment {path}: base {base!r} inherits from itself")
     inherited = _inherit(found, (*seen, path.resolve()))
-    for own in ("name", "title", "label_of", "start"):
+    for own in OWN:
         inherited.pop(own, None)
     return merged(inherited, experiment)
 

@@ -12,7 +12,7 @@ from gr_semantic.cli.main import main
 from gr_semantic.paths import ROOT
 from semantic_models import CodecError, ImageSet, SemanticCodec, load_images
 from semantic_models.augmentation import Augmentation, view_seeds
-from semantic_models.codec_folder import read_codec
+from semantic_models.codec_folder import CodecConfig, read_codec, save_codec
 from semantic_models.distill import distill, load_experiment
 from semantic_models.evaluate import count_macs, count_parameters
 from semantic_models.experiment_file import merged
@@ -267,6 +267,41 @@ def test_an_experiment_starts_from_the_student_of_another(tmp_path):
     assert names and all(torch.equal(first[name], second[name]) for name in names if "running" not in name)
     origin = read_codec(tmp_path / "out")[0].origin
     assert origin["start"] == "first" and origin["student_epochs"] == 1
+
+
+def test_an_experiment_starts_from_a_codec(tmp_path):
+    """At a learning rate of 0 the codec that comes out has the weights of the one that went in."""
+    torch.set_num_threads(1)
+    path = two_stages(tmp_path, start=None, start_codec="out/first")
+    distill(tmp_path / "first.yaml", tmp_path / "out" / "first", tmp_path / "work" / "first", "cpu")
+    distill(path, tmp_path / "out" / "second", tmp_path / "work" / "second", "cpu")
+    (_, first, _), (config, second, _) = (read_codec(tmp_path / "out" / name) for name in ("first", "second"))
+    names = [name for name in first if name.endswith(".weight")]
+    assert names and all(torch.equal(first[name], second[name]) for name in names)
+    assert config.origin["start"] == "first"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"start": "first", "start_codec": "zoo/first"}, "both start and start_codec"),
+        ({"start": None, "start_codec": "zoo/nobody"}, "nobody: no such folder"),
+        (
+            {"start": None, "start_codec": "zoo/first", "student": {"budgets": [4, 8]}},
+            "another student.model or longest",
+        ),
+        ({"start": None, "start_codec": "zoo/digits"}, "digits has other classes"),
+    ],
+)
+def test_a_codec_that_does_not_fit_is_refused(tmp_path, changes, reason):
+    classes = tuple(f"grating {k}" for k in range(10))
+    model = {"widths": [4, 8, 8], "phi_hidden": 8, "decoder_hidden": [8]}
+    for name, names in (("first", classes), ("digits", tuple("0123456789"))):
+        rows = {4: (0.1, 0.2)}
+        config = CodecConfig(name, (1, 28, 28), names, (4,), (0.0, 10.0), model, 0.01, 10, 0.2, (0.0, 10.0), rows)
+        save_codec(tmp_path / "zoo" / name, config, config.build())
+    with pytest.raises(CodecError, match=reason):
+        distill(two_stages(tmp_path, **changes), tmp_path / "out", tmp_path / "work", "cpu")
 
 
 @pytest.mark.parametrize(
