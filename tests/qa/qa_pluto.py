@@ -236,6 +236,7 @@ import numpy as np
 from gr_semantic.radio import RadioConfig, open_radio
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and stays so
+signal.signal(signal.SIGINT, signal.default_int_handler)  # and this in a shell's background
 
 radio = open_radio(RadioConfig(uri=sys.argv[1], tx_lo_hz=2.4e9, rx_lo_hz=2.42e9, stall_s=20))
 for n in range(10**9):
