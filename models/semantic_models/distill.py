@@ -57,10 +57,11 @@ def distill(
     with _fields_of(experiment_path), process_group(device):
         settings, shape, classes = experiment["student"], data["train"].images.shape[1:], data["train"].classes
         start = codec_start(experiment_path, experiment, classes)
-        load_start(experiment_path, experiment)  # a start that does not fit is refused before hours of training
+        first = load_start(experiment_path, experiment)  # one that does not fit is refused before hours of training
         if "teacher" in experiment:
             store, teacher = _knowledge(experiment, data, Path(knowledge or work), device, log)
-        start = start or _trained_start(experiment_path, experiment, data, work / "start", device)
+        if first is not None:
+            start = _trained_start(first, data, work / "start", device)
         student = make_student(settings, data, work / "student", store, device, teacher, start)
         if process_rank()[0]:
             return None
@@ -97,15 +98,12 @@ def make_student(
     )
 
 
-def _trained_start(path: Path, experiment: dict, data: dict, work: Path, device: torch.device) -> Student | None:
-    """The student of the experiment that this one starts from, with its own teacher and store; resumes in `work`."""
-    start = load_start(path, experiment)
-    if start is None:
-        return None
+def _trained_start(first: dict, data: dict, work: Path, device: torch.device) -> Student:
+    """The student of the experiment that another starts from, with its own teacher and store; resumes in `work`."""
     store = teacher = None
-    if "teacher" in start:
-        store, teacher = _knowledge(start, data, work, device, Log(work))
-    return make_student(start["student"], data, work / "student", store, device, teacher)
+    if "teacher" in first:
+        store, teacher = _knowledge(first, data, work, device, Log(work))
+    return make_student(first["student"], data, work / "student", store, device, teacher)
 
 
 def codec_start(path: Path, experiment: dict, classes: tuple[str, ...]) -> Student | None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A transmitter that a process of its own feeds, against virtual Plutos: slots, lost radios, off on every way out."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -77,7 +78,9 @@ def test_frames_stand_in_their_slots_on_the_air(plutos):
     np.testing.assert_array_equal(np.diff(starts), np.diff(samples))  # the ticks tell the truth
 
 
-def test_on_a_radio_that_comes_back_the_slots_go_on(plutos):
+@contextlib.contextmanager
+def patient_radio(plutos):
+    """A keeper that waits for a lost radio and feeds its transmitter: keeper, its Slots, what it says."""
     said = []
     radio = keeper(plutos, reconnect_s=30)
     radio.on_event.append(said.append)
@@ -85,33 +88,30 @@ def test_on_a_radio_that_comes_back_the_slots_go_on(plutos):
     try:
         slots = Slots()
         radio.feed(slots.feed)
+        yield radio, slots, said
+    finally:
+        radio.close()
+
+
+def test_on_a_radio_that_comes_back_the_slots_go_on(plutos):
+    with patient_radio(plutos) as (radio, slots, said):
         wait_until(lambda: len(slots.ticks) >= 5)
         plutos.apply(Unplug(radio=0, for_s=0.3))
         wait_until(lambda: any("back" in text for text in said))
         before = len(slots.ticks)
         wait_until(lambda: len(slots.ticks) >= before + 5)
         assert plutos.state(0).transmitting
-    finally:
-        radio.close()
     assert [slot for slot, _ in slots.ticks] == list(range(len(slots.ticks)))
     assert (np.diff([sample for _, sample in slots.ticks]) >= SLOT_LEN).all()
     assert radio.counters.reconnects == 1 and is_off(plutos.state(0))
 
 
 def test_a_process_that_dies_is_a_lost_radio(plutos):
-    said = []
-    radio = keeper(plutos, reconnect_s=30)
-    radio.on_event.append(said.append)
-    radio.open()
-    try:
-        slots = Slots()
-        radio.feed(slots.feed)
+    with patient_radio(plutos) as (_, slots, said):
         wait_until(lambda: len(slots.ticks) >= 3)
         slots.feed._process._process.kill()
         wait_until(lambda: any("back" in text for text in said))
         assert "the process that feeds its transmitter has ended" in said[0]
-    finally:
-        radio.close()
 
 
 # Feeds until a signal ends it.

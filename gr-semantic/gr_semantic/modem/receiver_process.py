@@ -17,6 +17,7 @@ from dataclasses import asdict
 
 import numpy as np
 
+from ..child_process import end_with_its_input
 from .demodulate import Frame
 from .header import Header
 from .stream import StreamReceiver
@@ -67,13 +68,7 @@ class ReceiverProcess:
 
     def close(self) -> None:
         """End of the stream: returns when the frames that were complete have been given out. Harmless when repeated."""
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end_with_its_input(self._process, _STOP_S)
         if self._thread is not threading.current_thread():
             self._thread.join(_STOP_S)
 

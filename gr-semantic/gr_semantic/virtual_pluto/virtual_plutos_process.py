@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from gr_semantic.child_process import end_with_its_input
 from gr_semantic.errors import UserError
 from gr_semantic.virtual_pluto.config import Event, VirtualPlutosConfig
 from gr_semantic.virtual_pluto.virtual_plutos import RadioState, VirtualPlutos
@@ -64,12 +65,7 @@ class VirtualPlutosProcess:
         """Ends the process. Harmless when repeated."""
         if self._process is None:
             return
-        self._process.stdin.close()
-        try:
-            self._process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end_with_its_input(self._process, _STOP_S)
         self._process = None
 
     def __enter__(self):
