@@ -61,7 +61,7 @@ class OtaRecording:
 
     def take(self, row: OtaRow) -> None:
         """A row of the run, in order. Samples that its radio lost since the frame before (mode closed-loop, where the
-        transmitter's count tells) become a gap halfway between the two: neither is cut.
+        transmitter's count tells) become a gap halfway between the two: neither is cut; a frame lost in between may be.
         """
         if not row.received:
             return
