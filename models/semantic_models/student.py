@@ -10,49 +10,25 @@ from torch import nn
 
 from .channel_adaptive import ADAPTATIONS, send_prefix
 from .errors import CodecError
-from .training import Residual, conv_block
-
-
-class DepthwiseResidual(nn.Module):
-    """x + (depthwise 3 x 3, then pointwise) at one width."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.body = nn.Sequential(conv_block(width, width, groups=width), conv_block(width, width, kernel=1))
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return features + self.body(features)
-
-
-BLOCKS = {"d": DepthwiseResidual, "r": Residual}
+from .trunk import convolutional_trunk
 
 
 class Encoder(nn.Module):
     """images float32 0..1, N x C x H x W -> features X0 float32, N x 2 symbols.
 
-    Three stages at full, half and quarter resolution; blocks: the letters (BLOCKS) of each stage's residual blocks.
+    widths, blocks: see trunk.py.
     """
 
     def __init__(self, channels: int, widths, blocks, symbols: int):
         super().__init__()
-        first, second, third = widths
-        if len(blocks) != 3 or not set("".join(blocks)) <= set(BLOCKS):
-            raise CodecError(f"student: blocks is {list(blocks)}; give three strings of the letters {' '.join(BLOCKS)}")
-        self.trunk = nn.Sequential(
-            conv_block(channels, first),
-            *(BLOCKS[letter](first) for letter in blocks[0]),
-            conv_block(first, second, stride=2),
-            *(BLOCKS[letter](second) for letter in blocks[1]),
-            conv_block(second, third, stride=2),
-            *(BLOCKS[letter](third) for letter in blocks[2]),
-        )
-        self.project = nn.Linear(2 * third, 2 * symbols)
+        self.trunk = convolutional_trunk(channels, widths, blocks)
+        self.project = nn.Linear(2 * widths[-1], 2 * symbols)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.code(self.pooled(images))
 
     def pooled(self, images: torch.Tensor) -> torch.Tensor:
-        """All of the convolutions' work: images -> maximum and mean of each channel, float32, N x 2 widths[2]."""
+        """All of the convolutions' work: images -> maximum and mean of each channel, float32, N x 2 widths[-1]."""
         features = self.trunk((images - 0.3) / 0.35)
         return torch.cat([features.amax((2, 3)), features.mean((2, 3))], 1).float()
 
@@ -119,7 +95,7 @@ class _MapResidual(nn.Module):
 class Student(nn.Module):
     """Encoder, channel-adaptive module and decoder; optionally a second decoder that rebuilds the teacher's embedding.
 
-    image_shape: (C, H, W). symbols: the largest budget. widths, blocks: the encoder's three stages (see Encoder).
+    image_shape: (C, H, W). symbols: the largest budget. widths, blocks: the encoder's convolutions (see trunk.py).
     phi_hidden, decoder_hidden: sizes of the two small networks.
     adaptation: one of channel_adaptive.ADAPTATIONS. told_noise: False hides the noise variances from the decoder.
     decoder_hidden: a list for a Decoder, a mapping (side, width, blocks) for a MapDecoder.

@@ -23,7 +23,7 @@ from .processes import average_gradients, average_over_processes, process_rank
 from .snr_report import told_snr_db
 from .student import Student
 from .teacher import to_unit
-from .training import Average, Log, config_hash, epoch_batches, mixed_precision, one_cycle, progress
+from .training import Average, Log, config_hash, epoch_batches, mixed_precision, one_cycle, progress, scaled_images
 
 GRADIENT_LIMIT = 2.0
 LOST_STEPS_LIMIT = 20  # so many non-finite losses in one epoch, and the run stops
@@ -62,8 +62,7 @@ def train_student(
       first_stage: training of the trunk without a channel before (feature_distillation.py), then it is frozen.
       trunk: "teacher" takes the teacher's own trunk, frozen.
       label_smoothing: see losses.task_and_distillation.
-      small_images: {side, share}: the first share of the epochs sees the images scaled down to side x side, which
-      costs (side / full side)^2 of the time (progressive resizing, as in the DAWNBench entry of fast.ai, 2018).
+      small_images: see training.scaled_images.
       embedding_weight: of the term that makes the receiver rebuild the embeddings in the store (student.embedder).
     store: None trains on labels, or on what `teacher` says about each batch if one is given (online distillation).
     Started by torchrun, every process takes its part of each batch; process 0 writes.
@@ -114,7 +113,7 @@ def train_student(
             answers = (
                 _ask(online, images, config["bfloat16"]) if answers is None else torch.from_numpy(answers).to(device)
             )
-            images = _scaled(config, images, epoch)
+            images = scaled_images(config, images, epoch)
             embedding = None
             if config.get("embedding_weight"):
                 embedding = torch.from_numpy(store.embedding(view, chosen)).to(device)
@@ -165,14 +164,6 @@ def _views(config: dict, train: ImageSet, store: KnowledgeStore | None, view: in
         augmentation = Augmentation(**config.get("augmentation", {}))
         views = augmentation.apply(train.images[chosen], view_seeds(config["seed"], view, chosen))
     return views, answers
-
-
-def _scaled(config: dict, images: torch.Tensor, epoch: int) -> torch.Tensor:
-    """The images as this epoch sees them (small_images)."""
-    small = config.get("small_images", {"side": images.shape[-1], "share": 0})
-    if epoch >= small["share"] * config["epochs"]:
-        return images
-    return nn.functional.interpolate(images, size=(small["side"],) * 2, mode="bilinear", antialias=True)
 
 
 @torch.no_grad()

@@ -14,29 +14,30 @@ from .augmentation import Augmentation, view_seeds
 from .checkpoint import read_tensors, resume_training, save_training, write_tensors
 from .data import ImageSet
 from .errors import CodecError
+from .muon import MuonAndSgd
 from .processes import average_gradients, first_process_first, process_rank
-from .training import Average, Log, Residual, config_hash, conv_block, epoch_batches, mixed_precision, one_cycle
+from .training import Average, Log, config_hash, epoch_batches, mixed_precision, one_cycle, progress, scaled_images
+from .trunk import convolutional_trunk
 from .wide_resnet import WideResNet
+
+BLOCKS = ("", "r", "r")
 
 
 class Teacher(nn.Module):
-    """images float32 0..1, N x C x H x W -> logits N x classes. `widths`: channels of the three stages."""
+    """images float32 0..1, N x C x H x W -> logits N x classes. widths, blocks: see trunk.py."""
 
-    def __init__(self, image_shape=(1, 28, 28), classes: int = 10, widths=(32, 64, 128), dropout: float = 0.1):
+    def __init__(
+        self, image_shape=(1, 28, 28), classes: int = 10, widths=(32, 64, 128), dropout: float = 0.1, blocks=BLOCKS
+    ):
         super().__init__()
         self.config = {"image_shape": list(image_shape), "classes": classes, "widths": list(widths), "dropout": dropout}
-        first, second, third = widths
-        self.trunk = nn.Sequential(
-            conv_block(image_shape[0], first),
-            conv_block(first, second, stride=2),
-            Residual(second),
-            conv_block(second, third, stride=2),
-            Residual(third),
-        )
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * third, classes))
+        if list(blocks) != list(BLOCKS):
+            self.config["blocks"] = list(blocks)
+        self.trunk = convolutional_trunk(image_shape[0], widths, blocks)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * widths[-1], classes))
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """images as for forward -> the embedding: maximum and mean of each channel, N x 2 widths[2]."""
+        """images as for forward -> the embedding: maximum and mean of each channel, N x 2 widths[-1]."""
         features = self.trunk((images - 0.3) / 0.35)
         return torch.cat([features.amax((2, 3)), features.mean((2, 3))], 1)
 
@@ -65,7 +66,9 @@ def train_teacher(config: dict, train: ImageSet, validation: ImageSet, folder: P
     """Train a teacher, or go on from the checkpoint in `folder`; returns the averaged network.
 
     config: seed, epochs, batch, learning_rate, weight_decay, average_decay, bfloat16, and model (kind, one of
-    KINDS, and that class's arguments). Writes folder/teacher.safetensors, checkpoint.safetensors and log.jsonl.
+    KINDS, and that class's arguments); optionally label_smoothing (see losses.py), small_images (see
+    training.scaled_images) and muon: {learning_rate, momentum} of the convolutions (see muon.py).
+    Writes folder/teacher.safetensors, checkpoint.safetensors and log.jsonl.
     Started by torchrun, every process takes its part of each batch; process 0 writes.
     """
     folder, device = Path(folder), torch.device(device)
@@ -77,9 +80,7 @@ def train_teacher(config: dict, train: ImageSet, validation: ImageSet, folder: P
     model = build_teacher(image_shape=shape, classes=classes, **config.get("model", {}))
     model = model.to(device, memory_format=torch.channels_last)
     average = Average(model, config["average_decay"])
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=config["weight_decay"]
-    )
+    optimizer = _optimizer(config, model)
     checkpoint = folder / "checkpoint.safetensors"
     start = resume_training(checkpoint, model, average.model, optimizer, signature)
     augmentation = Augmentation(**config.get("augmentation", {}))
@@ -88,15 +89,17 @@ def train_teacher(config: dict, train: ImageSet, validation: ImageSet, folder: P
         torch.manual_seed(seed * 1000 + epoch + rank * 1_000_003)  # dropout
         model.train()
         losses = []
-        for number, chosen in enumerate(epoch_batches(len(train), batch, seed, epoch)):
+        batches = epoch_batches(len(train), batch, seed, epoch)
+        for number, chosen in enumerate(progress(batches, f"teacher, epoch {epoch + 1}")):
             step = epoch * (len(train) // batch) + number
-            optimizer.param_groups[0]["lr"] = one_cycle(step, steps, config["learning_rate"])
+            _set_rate(config, optimizer, one_cycle(step, steps, 1.0))
             chosen = chosen[rank::processes]
             views = augmentation.apply(train.images[chosen], view_seeds(seed, epoch, chosen))
+            images = scaled_images(config, to_unit(views, device), epoch)
             labels = torch.from_numpy(train.labels[chosen]).to(device)
             with mixed_precision(device, config["bfloat16"]):
-                logits = model(to_unit(views, device))
-            loss = F.cross_entropy(logits.float(), labels)
+                logits = model(images)
+            loss = F.cross_entropy(logits.float(), labels, label_smoothing=config.get("label_smoothing", 0.0))
             optimizer.zero_grad()
             loss.backward()
             average_gradients(model)
@@ -116,6 +119,21 @@ def train_teacher(config: dict, train: ImageSet, validation: ImageSet, folder: P
         write_tensors(folder / "teacher.safetensors", average.model.state_dict(), metadata)
     first_process_first()
     return average.model
+
+
+def _optimizer(config: dict, model: nn.Module):
+    decay = config["weight_decay"]
+    if "muon" in config:
+        return MuonAndSgd(model, config["muon"]["momentum"], decay)
+    return torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=decay)
+
+
+def _set_rate(config: dict, optimizer, share: float) -> None:
+    """The learning rate of the next step: this share of the peak."""
+    if "muon" in config:
+        optimizer.set_rates(share * config["muon"]["learning_rate"], share * config["learning_rate"])
+    else:
+        optimizer.param_groups[0]["lr"] = share * config["learning_rate"]
 
 
 def load_teacher(path: Path, device="cpu") -> nn.Module:

@@ -79,6 +79,21 @@ def mixed_precision(device: torch.device, enabled: bool):
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
+def scaled_images(config: dict, images: torch.Tensor, epoch: int) -> torch.Tensor:
+    """The images, N x C x H x W, as this epoch (from 0) sees them.
+
+    small_images of config, {side, share} or a list of them with growing shares: up to this share of the epochs, images
+    are scaled down to side x side, which costs (side / full side)^2 of the time (progressive resizing, as in the
+    DAWNBench entry of fast.ai, 2018).
+    """
+    phases = config.get("small_images", [])
+    for phase in [phases] if isinstance(phases, dict) else phases:
+        if epoch < phase["share"] * config["epochs"]:
+            size = (phase["side"],) * 2
+            return nn.functional.interpolate(images, size=size, mode="bilinear", antialias=True)
+    return images
+
+
 def conv_block(inputs: int, outputs: int, stride: int = 1, groups: int = 1, kernel: int = 3) -> nn.Sequential:
     """Convolution, batch norm, ReLU."""
     return nn.Sequential(
