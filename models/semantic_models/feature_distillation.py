@@ -25,7 +25,7 @@ class _Stage(nn.Module):
 
     def __init__(self, student: Student, classes: int, features: int):
         super().__init__()
-        width = student.encoder.project.in_features
+        width = student.encoder.pooled_width
         self.encoder, self.classify, self.imitate = (
             student.encoder,
             nn.Linear(width, classes),

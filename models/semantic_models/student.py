@@ -16,19 +16,21 @@ from .trunk import convolutional_trunk
 class Encoder(nn.Module):
     """images float32 0..1, N x C x H x W -> features X0 float32, N x 2 symbols.
 
-    widths, blocks: see trunk.py.
+    widths, blocks: see trunk.py. code_hidden: see Student.
     """
 
-    def __init__(self, channels: int, widths, blocks, symbols: int):
+    def __init__(self, channels: int, widths, blocks, symbols: int, code_hidden: int = 0):
         super().__init__()
         self.trunk = convolutional_trunk(channels, widths, blocks)
-        self.project = nn.Linear(2 * widths[-1], 2 * symbols)
+        self.pooled_width = 2 * widths[-1]
+        sizes = (self.pooled_width, code_hidden, 2 * symbols) if code_hidden else (self.pooled_width, 2 * symbols)
+        self.project = _perceptron(sizes) if code_hidden else nn.Linear(*sizes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.code(self.pooled(images))
 
     def pooled(self, images: torch.Tensor) -> torch.Tensor:
-        """All of the convolutions' work: images -> maximum and mean of each channel, float32, N x 2 widths[-1]."""
+        """All of the convolutions' work: images -> maximum and mean of each channel, float32, N x pooled_width."""
         features = self.trunk((images - 0.3) / 0.35)
         return torch.cat([features.amax((2, 3)), features.mean((2, 3))], 1).float()
 
@@ -47,9 +49,7 @@ class Decoder(nn.Module):
         self.body = self._body(hidden, classes)
 
     def _body(self, hidden, classes: int) -> nn.Sequential:
-        sizes = (3 * self.symbols, *hidden)
-        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
-        return nn.Sequential(*layers, nn.Linear(sizes[-1], classes))
+        return _perceptron((3 * self.symbols, *hidden, classes))
 
     def forward(self, received: torch.Tensor, noise_var: torch.Tensor) -> torch.Tensor:
         """received: complex64, N x L, unbiased, L <= symbols; noise_var: float32, N x L, >= 0. Logits N x classes."""
@@ -97,6 +97,8 @@ class Student(nn.Module):
 
     image_shape: (C, H, W). symbols: the largest budget. widths, blocks: the encoder's convolutions (see trunk.py).
     phi_hidden, decoder_hidden: sizes of the two small networks.
+    code_hidden: 0: the code is a linear map of the pooled features; above, a layer of so many ReLUs lies between: at
+    low SNRs the best code of many classes is a decision, which no linear map makes.
     adaptation: one of channel_adaptive.ADAPTATIONS. told_noise: False hides the noise variances from the decoder.
     decoder_hidden: a list for a Decoder, a mapping (side, width, blocks) for a MapDecoder.
     embedding: numbers in the teacher's (compressed) embedding, 0: it is not rebuilt. embedding_hidden: its decoder's.
@@ -115,10 +117,11 @@ class Student(nn.Module):
         told_noise: bool = True,
         embedding: int = 0,
         embedding_hidden=(160, 96),
+        code_hidden: int = 0,
     ):
         super().__init__()
         self.symbols, self.embedding = symbols, embedding
-        self.encoder = Encoder(image_shape[0], widths, blocks, symbols)
+        self.encoder = Encoder(image_shape[0], widths, blocks, symbols, code_hidden)
         if adaptation not in ADAPTATIONS:
             raise CodecError(f"student: adaptation is {adaptation!r}; known are {', '.join(ADAPTATIONS)}")
         self.adapt = ADAPTATIONS[adaptation](symbols, phi_hidden)
@@ -140,6 +143,12 @@ class Student(nn.Module):
     def rebuild(self, received: torch.Tensor, noise_var: torch.Tensor) -> torch.Tensor:
         """What decode takes -> the teacher's embedding, rebuilt: float32, N x embedding, unit length."""
         return nn.functional.normalize(self.embedder(received, noise_var), dim=1)
+
+
+def _perceptron(sizes) -> nn.Sequential:
+    """Linear layers with ReLU between them."""
+    layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
+    return nn.Sequential(*layers[:-1])
 
 
 def _decoder(symbols: int, hidden, outputs: int, told_noise: bool) -> Decoder:

@@ -19,6 +19,7 @@ from .evaluate import accuracy_at, features_of
 from .feature_distillation import distill_trunk, freeze_trunk, load_teacher_trunk
 from .knowledge_store import KnowledgeStore, teacher_hash
 from .losses import RATES, embedding_term, task_and_distillation
+from .pooled_views import PooledViews
 from .processes import average_gradients, average_over_processes, process_rank
 from .snr_report import told_snr_db
 from .student import Student
@@ -60,7 +61,8 @@ def train_student(
       passes: how often an epoch goes over them (1). report_delay, erasures: see snr_report.py and channels.erase.
       rate: one of losses.RATES. own_views: True shows the student other views than the store's answers are about.
       first_stage: training of the trunk without a channel before (feature_distillation.py), then it is frozen.
-      trunk: "teacher" takes the teacher's own trunk, frozen.
+      trunk: "teacher" takes the teacher's own trunk, frozen; pooled_views: then so many augmented views are taken
+      through it once (pooled_views.py), instead of a new one in every epoch.
       label_smoothing: see losses.task_and_distillation.
       small_images: see training.scaled_images.
       embedding_weight: of the term that makes the receiver rebuild the embeddings in the store (student.embedder).
@@ -89,6 +91,11 @@ def train_student(
     if frozen:
         freeze_trunk(student)
     online = teacher if store is None and config["distillation"] > 0 else None
+    pooled = None
+    if config.get("pooled_views"):
+        if config.get("trunk") != "teacher" or store is not None:
+            raise CodecError("student: pooled_views needs trunk: teacher, and store: online")
+        pooled = PooledViews(config, student.to(device).encoder, train, folder / "pooled", device)
     trainee = _Trainee(student, config.get("rate", "gaussian")).to(device, memory_format=torch.channels_last)
     average = Average(trainee, config["average_decay"])
     optimizer = torch.optim.AdamW(_parameter_groups(trainee, config["weight_decay"]))
@@ -107,17 +114,25 @@ def train_student(
             for group in optimizer.param_groups:
                 group["lr"] = one_cycle(step, epochs * len(batches), config["learning_rate"])
             chosen = chosen[rank::processes]
-            views, answers = _views(config, train, store, view, chosen)
             labels = torch.from_numpy(train.labels[chosen]).to(device)
-            images = to_unit(views, device)
-            answers = (
-                _ask(online, images, config["bfloat16"]) if answers is None else torch.from_numpy(answers).to(device)
-            )
-            images = scaled_images(config, images, epoch)
+            if pooled is not None:
+                seen = pooled.rows(view, chosen)
+                answers = _classify(online, seen)
+                features = student.encoder.code(seen)
+            else:
+                views, answers = _views(config, train, store, view, chosen)
+                images = to_unit(views, device)
+                answers = (
+                    _ask(online, images, config["bfloat16"])
+                    if answers is None
+                    else torch.from_numpy(answers).to(device)
+                )
+                with mixed_precision(device, config["bfloat16"]):
+                    features = student.encoder(scaled_images(config, images, epoch))
             embedding = None
             if config.get("embedding_weight"):
                 embedding = torch.from_numpy(store.embedding(view, chosen)).to(device)
-            loss = _loss(config, trainee, budgets, snr_range_db, images, labels, answers, draw, embedding)
+            loss = _loss(config, trainee, budgets, snr_range_db, features, labels, answers, draw, embedding)
             optimizer.zero_grad()
             loss.backward()
             average_gradients(trainee)
@@ -176,6 +191,12 @@ def _ask(teacher: nn.Module | None, images: torch.Tensor, bfloat16: bool) -> tor
     return torch.softmax(logits.float(), 1)
 
 
+@torch.no_grad()
+def _classify(teacher: nn.Module | None, pooled: torch.Tensor) -> torch.Tensor | None:
+    """The probabilities of a teacher whose trunk gave these features, N x classes."""
+    return None if teacher is None else torch.softmax(teacher.eval().classify(pooled).float(), 1)
+
+
 def _check_embedding(config: dict, student: Student, store: KnowledgeStore | None) -> None:
     if bool(config.get("embedding_weight")) != (student.embedder is not None):
         raise CodecError("student: model.embedding and training.embedding_weight go together")
@@ -192,12 +213,10 @@ def _check_embedding(config: dict, student: Student, store: KnowledgeStore | Non
 
 
 def _loss(
-    config: dict, trainee: _Trainee, budgets, snr_range_db, images, labels, teacher, draw, embedding=None
+    config: dict, trainee: _Trainee, budgets, snr_range_db, features, labels, teacher, draw, embedding=None
 ) -> torch.Tensor:
-    """One pass of the encoder; every budget then meets its own SNRs and noise."""
-    with mixed_precision(images.device, config["bfloat16"]):
-        features = trainee.student.encoder(images)
-    count, low, high = len(images), *snr_range_db
+    """features: X0, N x 2 symbols; every budget meets its own SNRs and noise."""
+    count, low, high = len(features), *snr_range_db
     shares = torch.tensor([config["channels"].get(kind, 0.0) for kind in KINDS], device=draw.device)
     total = features.new_zeros(())
     for budget in budgets:

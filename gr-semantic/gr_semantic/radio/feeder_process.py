@@ -24,6 +24,7 @@ from gr_semantic.short_slice import take_short_slices
 _STOP_S = 5.0
 _BUSY_S, _BUSY_POLL_S = 2.0, 0.01  # the transmit buffer's last owner may still be going
 _IDLE_S = 0.001
+_LATE_SHARE = 0.5  # of a buffer's length: how long a full queue waits before the next one is made
 _SAMPLE = np.int32  # I and Q, 16 bits each
 
 
@@ -31,7 +32,7 @@ class FeederProcess:
     """Sends a SampleSchedule to the transmit buffer of one Pluto, from when it is made until ``close``.
 
     Args:
-        settings: uri, tx_buffers, tx_len, stall_s; cores (that it may run on); schedule (arguments of
+        settings: uri, sample_rate_hz, tx_buffers, tx_len, stall_s; cores (that it may run on); schedule (arguments of
             SampleSchedule).
         notify: called in a thread of this process with each message: the schedule's ticks and calls, {"kind": "full"}
             once the radio's queue is, {"kind": "warning", "text"} for a frame that was not taken, and at the end, if it
@@ -122,15 +123,19 @@ def _send(schedule, settings, say):
     try:
         _context, buffer = _open(settings)  # the context must live as long as its buffer
         gc.freeze()
-        pushed = 0
+        pushed, buffer_s = 0, settings["tx_len"] / settings["sample_rate_hz"]
         while True:
             samples = schedule.take(settings["tx_len"])
             if not len(samples):
                 time.sleep(_IDLE_S)  # before the first frame
                 continue
             buffer.write(bytearray(samples))
+            began_s = time.monotonic()
             buffer.push()
             pushed += 1
+            if time.monotonic() - began_s > buffer_s * (1 - _LATE_SHARE) / 2:
+                # It had to wait, so no place is free for another buffer's length: what comes until then may be in it.
+                time.sleep(_LATE_SHARE * buffer_s)
             if pushed == settings["tx_buffers"]:
                 say({"kind": "full"})
     except OSError as error:

@@ -259,7 +259,7 @@ class Pluto:
             self._buffers["tx"] = None
             self._switch_on()
             self._feed = feed
-        names = ("tx_buffers", "tx_len", "stall_s")
+        names = ("sample_rate_hz", "tx_buffers", "tx_len", "stall_s")
         settings = {"uri": self.uri} | {name: getattr(self.config, name) for name in names}
         feed.start(settings, self.counters, self._queue_is_full, self._lose)
 
