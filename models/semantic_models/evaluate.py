@@ -106,6 +106,15 @@ def features_of(student: Student, images: np.ndarray) -> torch.Tensor:
 
 
 @torch.inference_mode()
+def pooled_of(student: Student, images: np.ndarray) -> torch.Tensor:
+    """uint8 images, N x C x H x W -> what the encoder's convolutions make of them, N x pooled_width."""
+    student.eval()
+    device = next(student.parameters()).device
+    parts = [student.encoder.pooled(to_unit(images[k : k + BATCH], device)) for k in range(0, len(images), BATCH)]
+    return torch.cat(parts)
+
+
+@torch.inference_mode()
 def accuracy_at(
     student: Student,
     features,

@@ -15,7 +15,7 @@ from .checkpoint import resume_training, save_training
 from .data import ImageSet
 from .errors import CodecError
 from .processes import average_gradients, first_process_first, process_rank
-from .student import Student
+from .student import CodeWords, Student
 from .teacher import to_unit
 from .training import Average, Log, config_hash, epoch_batches, mixed_precision, one_cycle, progress
 
@@ -107,9 +107,12 @@ def teacher_features(teacher: nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 
 def load_teacher_trunk(student: Student, teacher: nn.Module) -> None:
-    """Copy the teacher's trunk into the student. CodecError if the student's is of another shape."""
+    """Copy the teacher's trunk into the student, and its last layer, if the student's code words begin with one.
+    CodecError if the student's are of another shape."""
     try:
         student.encoder.trunk.load_state_dict(teacher.trunk.state_dict())
+        if isinstance(student.encoder.project, CodeWords):
+            student.encoder.project.classify.load_state_dict(teacher.head[-1].state_dict())
     except (AttributeError, RuntimeError):
         raise CodecError("student: trunk: teacher needs widths and blocks that are the teacher's own") from None
 

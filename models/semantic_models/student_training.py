@@ -15,7 +15,7 @@ from .channels import KINDS, erase, transmit
 from .checkpoint import resume_training, save_training
 from .data import ImageSet
 from .errors import CodecError
-from .evaluate import accuracy_at, features_of
+from .evaluate import accuracy_at, pooled_of
 from .feature_distillation import distill_trunk, freeze_trunk, load_teacher_trunk
 from .knowledge_store import KnowledgeStore, teacher_hash
 from .losses import RATES, embedding_term, task_and_distillation
@@ -91,11 +91,12 @@ def train_student(
     if frozen:
         freeze_trunk(student)
     online = teacher if store is None and config["distillation"] > 0 else None
-    pooled = None
+    pooled = pooled_validation = None
     if config.get("pooled_views"):
         if config.get("trunk") != "teacher" or store is not None:
             raise CodecError("student: pooled_views needs trunk: teacher, and store: online")
         pooled = PooledViews(config, student.to(device).encoder, train, folder / "pooled", device)
+        pooled_validation = pooled_of(student, validation.images)
     trainee = _Trainee(student, config.get("rate", "gaussian")).to(device, memory_format=torch.channels_last)
     average = Average(trainee, config["average_decay"])
     optimizer = torch.optim.AdamW(_parameter_groups(trainee, config["weight_decay"]))
@@ -156,7 +157,7 @@ def train_student(
             lost_steps=lost,
             seconds=round(seconds, 2),
             processor_seconds=round(processor_seconds, 3),
-            **_validate(average.model.student, budgets, snr_range_db, validation),
+            **_validate(average.model.student, budgets, snr_range_db, validation, pooled_validation),
         )
     return average.model.student
 
@@ -244,8 +245,9 @@ def _parameter_groups(trainee: nn.Module, weight_decay: float) -> list[dict]:
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
-def _validate(student: Student, budgets, snr_range_db, validation: ImageSet) -> dict[str, float]:
-    features = features_of(student, validation.images)
+def _validate(student: Student, budgets, snr_range_db, validation: ImageSet, pooled=None) -> dict[str, float]:
+    pooled = pooled_of(student, validation.images) if pooled is None else pooled
+    features = student.encoder.code(pooled)
     result = {}
     for snr_db in (0.0, 10.0):
         for budget in budgets:

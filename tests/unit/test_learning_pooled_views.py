@@ -9,6 +9,7 @@ import torch
 
 from semantic_models import CodecError, load_images
 from semantic_models.augmentation import Augmentation, view_seeds
+from semantic_models.feature_distillation import load_teacher_trunk
 from semantic_models.pooled_views import PooledViews
 from semantic_models.student import Student
 from semantic_models.student_training import train_student
@@ -16,7 +17,7 @@ from semantic_models.teacher import Teacher, to_unit
 
 TRAIN = load_images("synthetic:120")
 BUDGETS, RANGE_DB = (4, 8), (-6.0, 24.0)
-MODEL = {"widths": [4, 8, 8], "blocks": ["", "r", "r"], "phi_hidden": 16, "decoder_hidden": [16], "code_hidden": 12}
+MODEL = {"widths": [4, 8, 8], "blocks": ["", "r", "r"], "phi_hidden": 16, "decoder_hidden": [16], "code_words": True}
 CONFIG = {
     "seed": 2,
     "epochs": 2,
@@ -89,3 +90,19 @@ def test_views_that_were_made_are_made_no_more_and_those_of_others_are_not_taken
 def test_a_trunk_that_learns_has_no_pooled_views(tmp_path, teacher):
     with pytest.raises(CodecError, match="pooled_views needs trunk: teacher"):
         train(tmp_path, teacher, {key: CONFIG[key] for key in CONFIG if key != "trunk"})
+
+
+def test_code_words_begin_with_the_teachers_decisions_and_a_sharp_one_is_sent_alone(teacher):
+    student = Student((1, 28, 28), 10, 8, **MODEL).eval()
+    images, last = to_unit(TRAIN.images[:40], "cpu"), teacher.head[-1]
+    with torch.no_grad():
+        last.weight.mul_(100)
+        last.bias.copy_(-last.weight @ teacher.features(images).mean(0))
+        load_teacher_trunk(student, teacher)
+        decided = teacher(images).argmax(1)
+        code = student.encoder.project
+        assert len(decided.unique()) > 1 and torch.equal(
+            code.classify(student.encoder.pooled(images)).argmax(1), decided
+        )
+        code.log_sharpness.fill_(12.0)
+        assert torch.allclose(student.encoder(images), code.words.weight.T[decided], atol=1e-3)
