@@ -65,8 +65,10 @@ def distill(
         student = make_student(settings, data, work / "student", store, device, teacher, start)
         if process_rank()[0]:
             return None
+        if teacher is not None:
+            origin |= _teacher_facts(teacher, data["test"])
         if store is not None:
-            origin |= _store_facts(store, teacher, data["test"])
+            origin |= _store_facts(store)
         origin["student_epochs"] = settings["training"]["epochs"]
         if start is not None:
             origin["start"] = experiment.get("start") or Path(experiment["start_codec"]).name
@@ -207,10 +209,15 @@ def _knowledge(experiment: dict, data: dict, work: Path, device: torch.device, l
     return store, teacher
 
 
-def _store_facts(store: KnowledgeStore, teacher, test: ImageSet) -> dict:
+def _teacher_facts(teacher, test: ImageSet) -> dict:
     return {
-        "teacher_sha256": store.header["teacher_sha256"],
+        "teacher_sha256": teacher_hash(teacher),
         "teacher_accuracy": float((teacher_logits(teacher, test.images).argmax(1) == test.labels).mean()),
+    }
+
+
+def _store_facts(store: KnowledgeStore) -> dict:
+    return {
         "store_sha256": store.header["records_sha256"],
         "store_bytes": store.path.stat().st_size,
         "store_views": store.views,
