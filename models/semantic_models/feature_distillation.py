@@ -118,5 +118,8 @@ def load_teacher_trunk(student: Student, teacher: nn.Module) -> None:
 
 
 def freeze_trunk(student: Student) -> None:
-    """Keep the trunk as it is, its batch norms too: as in use, not as in training."""
+    """Keep the trunk as it is, its batch norms too: as in use, not as in training; and the decisions of code words,
+    which would learn the training images by heart."""
     student.encoder.trunk.requires_grad_(False).eval()
+    if isinstance(student.encoder.project, CodeWords):
+        student.encoder.project.classify.requires_grad_(False)

@@ -16,15 +16,15 @@ from .trunk import convolutional_trunk
 class Encoder(nn.Module):
     """images float32 0..1, N x C x H x W -> features X0 float32, N x 2 symbols.
 
-    widths, blocks: see trunk.py. words: 0: the code is a linear map of the pooled features; else see CodeWords.
+    widths, blocks: see trunk.py. words, sharpness: see CodeWords; sharpness 0: a linear map of the pooled features.
     """
 
-    def __init__(self, channels: int, widths, blocks, symbols: int, words: int = 0):
+    def __init__(self, channels: int, widths, blocks, symbols: int, words: int, sharpness: float):
         super().__init__()
         self.trunk = convolutional_trunk(channels, widths, blocks)
         self.pooled_width = 2 * widths[-1]
         sizes = self.pooled_width, 2 * symbols
-        self.project = CodeWords(*sizes, words) if words else nn.Linear(*sizes)
+        self.project = CodeWords(*sizes, words, sharpness) if sharpness else nn.Linear(*sizes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.code(self.pooled(images))
@@ -44,19 +44,19 @@ class CodeWords(nn.Module):
     """A code word for each class, mixed by how likely the classes are: pooled features -> features X0.
 
     With many classes and little energy, the best an encoder can do is decide and send a word far from all others
-    (limit.py): no linear map of the features does that. sharpness: factor on the scores, learnt; at infinity one word
-    is sent alone.
+    (limit.py): no linear map of the features does that. sharpness: factor on the scores; at infinity one word is sent
+    alone.
     """
 
-    def __init__(self, pooled: int, code: int, words: int):
+    def __init__(self, pooled: int, code: int, words: int, sharpness: float):
         super().__init__()
+        self.sharpness = sharpness
         self.classify = nn.Linear(pooled, words)
-        self.log_sharpness = nn.Parameter(torch.tensor(2.0))
         self.words = nn.Linear(words, code, bias=False)
         nn.init.normal_(self.words.weight)
 
     def forward(self, pooled: torch.Tensor) -> torch.Tensor:
-        return self.words(torch.softmax(self.log_sharpness.exp() * self.classify(pooled), 1))
+        return self.words(torch.softmax(self.sharpness * self.classify(pooled), 1))
 
 
 class Decoder(nn.Module):
@@ -116,7 +116,8 @@ class Student(nn.Module):
 
     image_shape: (C, H, W). symbols: the largest budget. widths, blocks: the encoder's convolutions (see trunk.py).
     phi_hidden, decoder_hidden: sizes of the two small networks.
-    code_words: True: the code is a mixture of one word for each class (CodeWords), False: linear in the features.
+    code_words: above 0, the code is a mixture of one word for each class with this sharpness (CodeWords); 0: it is
+    linear in the pooled features.
     adaptation: one of channel_adaptive.ADAPTATIONS. told_noise: False hides the noise variances from the decoder.
     decoder_hidden: a list for a Decoder, a mapping (side, width, blocks) for a MapDecoder.
     embedding: numbers in the teacher's (compressed) embedding, 0: it is not rebuilt. embedding_hidden: its decoder's.
@@ -135,11 +136,11 @@ class Student(nn.Module):
         told_noise: bool = True,
         embedding: int = 0,
         embedding_hidden=(160, 96),
-        code_words: bool = False,
+        code_words: float = 0.0,
     ):
         super().__init__()
         self.symbols, self.embedding = symbols, embedding
-        self.encoder = Encoder(image_shape[0], widths, blocks, symbols, classes if code_words else 0)
+        self.encoder = Encoder(image_shape[0], widths, blocks, symbols, classes, code_words)
         if adaptation not in ADAPTATIONS:
             raise CodecError(f"student: adaptation is {adaptation!r}; known are {', '.join(ADAPTATIONS)}")
         self.adapt = ADAPTATIONS[adaptation](symbols, phi_hidden)

@@ -17,7 +17,7 @@ from semantic_models.teacher import Teacher, to_unit
 
 TRAIN = load_images("synthetic:120")
 BUDGETS, RANGE_DB = (4, 8), (-6.0, 24.0)
-MODEL = {"widths": [4, 8, 8], "blocks": ["", "r", "r"], "phi_hidden": 16, "decoder_hidden": [16], "code_words": True}
+MODEL = {"widths": [4, 8, 8], "blocks": ["", "r", "r"], "phi_hidden": 16, "decoder_hidden": [16], "code_words": 8.0}
 CONFIG = {
     "seed": 2,
     "epochs": 2,
@@ -104,5 +104,5 @@ def test_code_words_begin_with_the_teachers_decisions_and_a_sharp_one_is_sent_al
         assert len(decided.unique()) > 1 and torch.equal(
             code.classify(student.encoder.pooled(images)).argmax(1), decided
         )
-        code.log_sharpness.fill_(12.0)
+        code.sharpness = 1e5
         assert torch.allclose(student.encoder(images), code.words.weight.T[decided], atol=1e-3)
