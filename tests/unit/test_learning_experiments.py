@@ -16,6 +16,7 @@ from semantic_models.codec_folder import CodecConfig, read_codec, save_codec
 from semantic_models.distill import distill, load_experiment
 from semantic_models.evaluate import count_macs, count_parameters
 from semantic_models.experiment_file import merged
+from semantic_models.feature_distillation import load_teacher_trunk
 from semantic_models.knowledge_store import KnowledgeStore, build_store
 from semantic_models.publish import publish
 from semantic_models.resnet import Ensemble, ResNet
@@ -55,8 +56,14 @@ def test_file_names_itself_and_small_students(path):
     assert experiment["name"] == path.stem
     assert set(experiment["data"]) == {"train", "validation", "test"}
     assert sum(experiment["student"]["training"]["channels"].values()) == pytest.approx(1)
-    Augmentation(**(experiment.get("store") or experiment["student"]["training"])["augmentation"])
+    training, stored = experiment["student"]["training"], experiment.get("store")
+    Augmentation(**(stored if isinstance(stored, dict) else training)["augmentation"])
     student = student_of(experiment)
+    if training.get("trunk") == "teacher":
+        model = experiment["teacher"]["training"]["model"]
+        load_teacher_trunk(
+            student, build_teacher(image_shape=shape_of(experiment), classes=classes_of(experiment), **model)
+        )
     parameters, macs = (2_900_000, 300_000_000) if path.stem.startswith("cifar100") else (500_000, 60_000_000)
     assert count_parameters(student)["total"] <= parameters
     assert count_macs(student, shape_of(experiment))["total"] <= macs
