@@ -15,7 +15,7 @@ from .channel_adaptive import send_prefix
 from .errors import CodecError
 from .resnet import Ensemble, ResNet
 from .teacher import build_teacher
-from .training import Residual, conv_block
+from .trunk import Residual, conv_block
 
 QUARTER = 4  # the maps' reduction in each direction
 ROWS = 500  # of pictures in memory at a time

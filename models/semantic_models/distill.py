@@ -23,7 +23,8 @@ from .processes import first_process_first, own_device, process_group, process_r
 from .publish import publish
 from .student import Student
 from .student_training import train_student
-from .teacher import teacher_logits, train_teacher
+from .teacher import teacher_logits
+from .teacher_rounds import train_in_rounds
 from .teachers import open_teacher
 from .training import Log
 
@@ -141,8 +142,7 @@ def train_experiment_teacher(experiment_path: Path, work: Path, device: str = "a
         train, validation = (load_images(experiment["data"][part]) for part in ("train", "validation"))
         chosen, folder = own_device(choose_device(device)), Path(work) / "teacher"
         with process_group(chosen):
-            train_teacher(experiment["teacher"]["training"], train, validation, folder, chosen)
-    return folder / "teacher.safetensors"
+            return train_in_rounds(experiment["teacher"]["training"], train, validation, folder, chosen)
 
 
 def open_knowledge(experiment: dict, data: dict, work: Path, device: torch.device):
@@ -178,8 +178,8 @@ def _knowledge(experiment: dict, data: dict, work: Path, device: torch.device, l
     settings, path = experiment["store"], work / "teacher.store"
     name = experiment["teacher"].get("name")
     if name is None:
-        train_teacher(experiment["teacher"]["training"], data["train"], data["validation"], work / "teacher", device)
-        name = str(work / "teacher" / "teacher.safetensors")
+        training, folder = experiment["teacher"]["training"], work / "teacher"
+        name = str(train_in_rounds(training, data["train"], data["validation"], folder, device))
     elif name.startswith(PREFIXES):
         head = work / "teacher" / "head.safetensors"
         if not head.is_file() and process_rank()[0] == 0:

@@ -100,18 +100,19 @@ def _result(codec: SemanticCodec, images: str, clean: float, points: list[dict])
 @torch.inference_mode()
 def features_of(student: Student, images: np.ndarray) -> torch.Tensor:
     """uint8 images, N x C x H x W -> features X0, N x 2 symbols, the part that no SNR or budget changes."""
-    student.eval()
-    device = next(student.parameters()).device
-    return torch.cat([student.encoder(to_unit(images[k : k + BATCH], device)) for k in range(0, len(images), BATCH)])
+    return _through(student, student.encoder, images)
 
 
 @torch.inference_mode()
 def pooled_of(student: Student, images: np.ndarray) -> torch.Tensor:
     """uint8 images, N x C x H x W -> what the encoder's convolutions make of them, N x pooled_width."""
+    return _through(student, student.encoder.pooled, images)
+
+
+def _through(student: Student, function, images: np.ndarray) -> torch.Tensor:
     student.eval()
     device = next(student.parameters()).device
-    parts = [student.encoder.pooled(to_unit(images[k : k + BATCH], device)) for k in range(0, len(images), BATCH)]
-    return torch.cat(parts)
+    return torch.cat([function(to_unit(images[k : k + BATCH], device)) for k in range(0, len(images), BATCH)])
 
 
 @torch.inference_mode()

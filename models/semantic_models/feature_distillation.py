@@ -88,6 +88,7 @@ def distill_trunk(config: dict, student: Student, teacher: nn.Module, train: Ima
     first_process_first()
     resume_training(checkpoint, stage, average.model, optimizer, signature)  # the same weights in all processes
     student.encoder.load_state_dict(average.model.encoder.state_dict())
+    _take_decisions(student, average.model.classify)
 
 
 @torch.no_grad()
@@ -111,10 +112,15 @@ def load_teacher_trunk(student: Student, teacher: nn.Module) -> None:
     CodecError if the student's are of another shape."""
     try:
         student.encoder.trunk.load_state_dict(teacher.trunk.state_dict())
-        if isinstance(student.encoder.project, CodeWords):
-            student.encoder.project.classify.load_state_dict(teacher.head[-1].state_dict())
+        _take_decisions(student, teacher.head[-1])
     except (AttributeError, RuntimeError):
         raise CodecError("student: trunk: teacher needs widths and blocks that are the teacher's own") from None
+
+
+def _take_decisions(student: Student, last: nn.Linear) -> None:
+    """Code words begin with the decisions of a trained last layer."""
+    if isinstance(student.encoder.project, CodeWords):
+        student.encoder.project.classify.load_state_dict(last.state_dict())
 
 
 def freeze_trunk(student: Student) -> None:

@@ -61,5 +61,5 @@ class MuonAndSgd:
 
 
 def _matrix(weight: torch.Tensor) -> torch.Tensor:
-    """Filters x (height x width x channels), in the same memory."""
-    return weight.permute(0, 2, 3, 1).flatten(1)
+    """Filters x (height x width x channels), in the same memory; a RuntimeError where that cannot be."""
+    return weight.permute(0, 2, 3, 1).view(len(weight), -1)

@@ -10,17 +10,19 @@ from torch import nn
 
 from .channel_adaptive import ADAPTATIONS, send_prefix
 from .errors import CodecError
-from .trunk import convolutional_trunk
+from .trunk import convolutional_trunk, pooled_features
 
 
 class Encoder(nn.Module):
     """images float32 0..1, N x C x H x W -> features X0 float32, N x 2 symbols.
 
     widths, blocks: see trunk.py. words, sharpness: see CodeWords; sharpness 0: a linear map of the pooled features.
+    mirror: take the mean over the image and its mirror image, for twice the work.
     """
 
-    def __init__(self, channels: int, widths, blocks, symbols: int, words: int, sharpness: float):
+    def __init__(self, channels: int, widths, blocks, symbols: int, words: int, sharpness: float, mirror: bool = False):
         super().__init__()
+        self.mirror = mirror
         self.trunk = convolutional_trunk(channels, widths, blocks)
         self.pooled_width = 2 * widths[-1]
         sizes = self.pooled_width, 2 * symbols
@@ -31,8 +33,8 @@ class Encoder(nn.Module):
 
     def pooled(self, images: torch.Tensor) -> torch.Tensor:
         """All of the convolutions' work: images -> maximum and mean of each channel, float32, N x pooled_width."""
-        features = self.trunk((images - 0.3) / 0.35)
-        return torch.cat([features.amax((2, 3)), features.mean((2, 3))], 1).float()
+        pooled = pooled_features(self.trunk, images).float()
+        return (pooled + pooled_features(self.trunk, images.flip(3)).float()) / 2 if self.mirror else pooled
 
     def code(self, pooled: torch.Tensor) -> torch.Tensor:
         """The rest: what pooled gives -> features X0."""
@@ -120,6 +122,7 @@ class Student(nn.Module):
     linear in the pooled features.
     adaptation: one of channel_adaptive.ADAPTATIONS. told_noise: False hides the noise variances from the decoder.
     decoder_hidden: a list for a Decoder, a mapping (side, width, blocks) for a MapDecoder.
+    mirror: the encoder works on the image and on its mirror image (Encoder).
     embedding: numbers in the teacher's (compressed) embedding, 0: it is not rebuilt. embedding_hidden: its decoder's.
     """
 
@@ -137,10 +140,11 @@ class Student(nn.Module):
         embedding: int = 0,
         embedding_hidden=(160, 96),
         code_words: float = 0.0,
+        mirror: bool = False,
     ):
         super().__init__()
         self.symbols, self.embedding = symbols, embedding
-        self.encoder = Encoder(image_shape[0], widths, blocks, symbols, classes, code_words)
+        self.encoder = Encoder(image_shape[0], widths, blocks, symbols, classes, code_words, mirror)
         if adaptation not in ADAPTATIONS:
             raise CodecError(f"student: adaptation is {adaptation!r}; known are {', '.join(ADAPTATIONS)}")
         self.adapt = ADAPTATIONS[adaptation](symbols, phi_hidden)

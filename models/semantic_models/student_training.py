@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -90,12 +91,12 @@ def train_student(
         load_teacher_trunk(student, teacher)
     if frozen:
         freeze_trunk(student)
-    online = teacher if store is None and config["distillation"] > 0 else None
+    online = teacher.eval() if teacher is not None and store is None and config["distillation"] > 0 else None
     pooled = pooled_validation = None
     if config.get("pooled_views"):
         if config.get("trunk") != "teacher" or store is not None:
             raise CodecError("student: pooled_views needs trunk: teacher, and store: online")
-        pooled = PooledViews(config, student.to(device).encoder, train, folder / "pooled", device)
+        pooled = PooledViews(config, student.to(device), train, folder / "pooled", device)
         pooled_validation = pooled_of(student, validation.images)
     trainee = _Trainee(student, config.get("rate", "gaussian")).to(device, memory_format=torch.channels_last)
     average = Average(trainee, config["average_decay"])
@@ -118,7 +119,7 @@ def train_student(
             labels = torch.from_numpy(train.labels[chosen]).to(device)
             if pooled is not None:
                 seen = pooled.rows(view, chosen)
-                answers = _classify(online, seen)
+                answers = _ask(online and online.classify, seen, bfloat16=False)
                 features = student.encoder.code(seen)
             else:
                 views, answers = _views(config, train, store, view, chosen)
@@ -183,19 +184,13 @@ def _views(config: dict, train: ImageSet, store: KnowledgeStore | None, view: in
 
 
 @torch.no_grad()
-def _ask(teacher: nn.Module | None, images: torch.Tensor, bfloat16: bool) -> torch.Tensor | None:
-    """The probabilities of a teacher in the loop, N x classes."""
-    if teacher is None:
+def _ask(ask: Callable | None, inputs: torch.Tensor, bfloat16: bool) -> torch.Tensor | None:
+    """The probabilities of a teacher in the loop, N x classes. ask: inputs -> its logits."""
+    if ask is None:
         return None
-    with mixed_precision(images.device, bfloat16):
-        logits = teacher.eval()(images)
+    with mixed_precision(inputs.device, bfloat16):
+        logits = ask(inputs)
     return torch.softmax(logits.float(), 1)
-
-
-@torch.no_grad()
-def _classify(teacher: nn.Module | None, pooled: torch.Tensor) -> torch.Tensor | None:
-    """The probabilities of a teacher whose trunk gave these features, N x classes."""
-    return None if teacher is None else torch.softmax(teacher.eval().classify(pooled).float(), 1)
 
 
 def _check_embedding(config: dict, student: Student, store: KnowledgeStore | None) -> None:

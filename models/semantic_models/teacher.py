@@ -7,17 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from .augmentation import Augmentation, view_seeds
 from .checkpoint import read_tensors, resume_training, save_training, write_tensors
+from .cutmix import cut_and_mix
 from .data import ImageSet
 from .errors import CodecError
+from .losses import task_and_distillation
 from .muon import MuonAndSgd
 from .processes import average_gradients, first_process_first, process_rank
 from .training import Average, Log, config_hash, epoch_batches, mixed_precision, one_cycle, progress, scaled_images
-from .trunk import convolutional_trunk
+from .trunk import convolutional_trunk, pooled_features
 from .wide_resnet import WideResNet
 
 BLOCKS = ("", "r", "r")
@@ -38,8 +39,7 @@ class Teacher(nn.Module):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """images as for forward -> the embedding: maximum and mean of each channel, N x 2 widths[-1]."""
-        features = self.trunk((images - 0.3) / 0.35)
-        return torch.cat([features.amax((2, 3)), features.mean((2, 3))], 1)
+        return pooled_features(self.trunk, images)
 
     def classify(self, features: torch.Tensor) -> torch.Tensor:
         """What features gives -> logits."""
@@ -62,12 +62,17 @@ def build_teacher(kind: str = "residual", **arguments) -> nn.Module:
         raise CodecError(f"teacher: model of kind {kind}: {error}") from None
 
 
-def train_teacher(config: dict, train: ImageSet, validation: ImageSet, folder: Path, device="cpu") -> nn.Module:
+def train_teacher(
+    config: dict, train: ImageSet, validation: ImageSet, folder: Path, device="cpu", start=None, answers=None
+) -> nn.Module:
     """Train a teacher, or go on from the checkpoint in `folder`; returns the averaged network.
 
     config: seed, epochs, batch, learning_rate, weight_decay, average_decay, bfloat16, and model (kind, one of
     KINDS, and that class's arguments); optionally label_smoothing (see losses.py), small_images (see
-    training.scaled_images) and muon: {learning_rate, momentum} of the convolutions (see muon.py).
+    training.scaled_images), muon: {learning_rate, momentum} of the convolutions (see muon.py), cutmix: share of the
+    batches that are mixed (cutmix.py), and distillation: share of the answers' term in the loss.
+    start: a network whose weights this one begins with. answers(epoch, chosen) -> what a teacher said about these
+    training images, probabilities, float32, N x classes (numpy).
     Writes folder/teacher.safetensors, checkpoint.safetensors and log.jsonl.
     Started by torchrun, every process takes its part of each batch; process 0 writes.
     """
@@ -78,6 +83,8 @@ def train_teacher(config: dict, train: ImageSet, validation: ImageSet, folder: P
     rank, processes = process_rank()
     shape, classes = train.images.shape[1:], len(train.classes)
     model = build_teacher(image_shape=shape, classes=classes, **config.get("model", {}))
+    if start is not None:
+        model.load_state_dict(start.state_dict())
     model = model.to(device, memory_format=torch.channels_last)
     average = Average(model, config["average_decay"])
     optimizer = _optimizer(config, model)
@@ -97,9 +104,9 @@ def train_teacher(config: dict, train: ImageSet, validation: ImageSet, folder: P
             views = augmentation.apply(train.images[chosen], view_seeds(seed, epoch, chosen))
             images = scaled_images(config, to_unit(views, device), epoch)
             labels = torch.from_numpy(train.labels[chosen]).to(device)
-            with mixed_precision(device, config["bfloat16"]):
-                logits = model(images)
-            loss = F.cross_entropy(logits.float(), labels, label_smoothing=config.get("label_smoothing", 0.0))
+            said = None if answers is None else torch.from_numpy(answers(epoch, chosen)).to(device)
+            draw = np.random.default_rng([seed, epoch, number, rank])
+            loss = _loss(config, model, images, labels, said, draw)
             optimizer.zero_grad()
             loss.backward()
             average_gradients(model)
@@ -119,6 +126,20 @@ def train_teacher(config: dict, train: ImageSet, validation: ImageSet, folder: P
         write_tensors(folder / "teacher.safetensors", average.model.state_dict(), metadata)
     first_process_first()
     return average.model
+
+
+def _loss(config: dict, model: nn.Module, images, labels, said, draw: np.random.Generator) -> torch.Tensor:
+    partners, own = None, 1.0
+    if draw.uniform() < config.get("cutmix", 0.0):
+        images, partners, own = cut_and_mix(images, draw)
+    with mixed_precision(images.device, config["bfloat16"]):
+        logits = model(images)
+    weights = config.get("distillation", 0.0), config.get("label_smoothing", 0.0)
+    loss = task_and_distillation(logits, labels, said, *weights)
+    if partners is None:
+        return loss
+    said = None if said is None else said[partners]
+    return own * loss + (1 - own) * task_and_distillation(logits, labels[partners], said, *weights)
 
 
 def _optimizer(config: dict, model: nn.Module):

@@ -92,23 +92,3 @@ def scaled_images(config: dict, images: torch.Tensor, epoch: int) -> torch.Tenso
             size = (phase["side"],) * 2
             return nn.functional.interpolate(images, size=size, mode="bilinear", antialias=True)
     return images
-
-
-def conv_block(inputs: int, outputs: int, stride: int = 1, groups: int = 1, kernel: int = 3) -> nn.Sequential:
-    """Convolution, batch norm, ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )
-
-
-class Residual(nn.Module):
-    """x + two convolution blocks of the same width."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.body = nn.Sequential(conv_block(width, width), conv_block(width, width))
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return features + self.body(features)

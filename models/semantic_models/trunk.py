@@ -3,10 +3,30 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
 from .errors import CodecError
-from .training import Residual, conv_block
+
+
+def conv_block(inputs: int, outputs: int, stride: int = 1, groups: int = 1, kernel: int = 3) -> nn.Sequential:
+    """Convolution, batch norm, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class Residual(nn.Module):
+    """x + two convolution blocks of the same width."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.body = nn.Sequential(conv_block(width, width), conv_block(width, width))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return features + self.body(features)
 
 
 class DepthwiseResidual(nn.Module):
@@ -16,7 +36,7 @@ class DepthwiseResidual(nn.Module):
         super().__init__()
         self.body = nn.Sequential(conv_block(width, width, groups=width), conv_block(width, width, kernel=1))
 
-    def forward(self, features):
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
         return features + self.body(features)
 
 
@@ -30,10 +50,16 @@ def convolutional_trunk(channels: int, widths, blocks) -> nn.Sequential:
     blocks: the letters (BLOCKS) of each stage's residual blocks. Raises CodecError for other letters or lengths.
     """
     if len(blocks) != len(widths) or not set("".join(blocks)) <= set(BLOCKS):
-        letters = " ".join(BLOCKS)
-        raise CodecError(f"student: blocks is {list(blocks)}; give {len(widths)} strings of the letters {letters}")
+        raise CodecError(f"blocks is {list(blocks)}; give {len(widths)} strings of the letters {' '.join(BLOCKS)}")
     layers = []
     for stage, (width, letters) in enumerate(zip(widths, blocks, strict=True)):
         layers.append(conv_block(widths[stage - 1], width, stride=2) if stage else conv_block(channels, width))
         layers += [BLOCKS[letter](width) for letter in letters]
     return nn.Sequential(*layers)
+
+
+def pooled_features(trunk: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """images float32 0..1, N x channels x H x W -> maximum, then mean of each channel of the trunk's maps,
+    N x 2 widths[-1]."""
+    maps = trunk((images - 0.3) / 0.35)
+    return torch.cat([maps.amax((2, 3)), maps.mean((2, 3))], 1)

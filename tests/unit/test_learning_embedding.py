@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 from click.testing import CliRunner
+from learning_settings import EXPERIMENT, MODEL, TRAINING
 
 from gr_semantic.cli.main import main
 from semantic_models import CodecError, SemanticCodec, load_images
@@ -29,51 +30,10 @@ from semantic_models.testing import tiny_codec
 
 TRAIN, VALIDATION = load_images("synthetic:400"), load_images("synthetic:100")
 BUDGETS, RANGE_DB = (4, 8), (-6.0, 24.0)
-MODEL = {"widths": [4, 8, 8], "phi_hidden": 16, "decoder_hidden": [16, 16]}
 WITH = MODEL | {"embedding": 6, "embedding_hidden": [16, 16]}
-CONFIG = {
-    "seed": 2,
-    "epochs": 2,
-    "batch": 20,
-    "learning_rate": 5e-3,
-    "weight_decay": 0.02,
-    "average_decay": 0.9,
-    "bfloat16": False,
-    "distillation": 0.7,
-    "rate_beta": 2e-4,
-    "report_error_db": 1.0,
-    "channels": {"awgn": 0.75, "selective": 0.25},
-}
-EXPERIMENT = {
-    "name": "small",
-    "data": {"train": "synthetic:400", "validation": "synthetic:100", "test": "synthetic:200"},
-    "teacher": {
-        "training": {
-            "seed": 1,
-            "epochs": 2,
-            "batch": 20,
-            "learning_rate": 0.05,
-            "weight_decay": 5e-4,
-            "average_decay": 0.9,
-            "bfloat16": False,
-            "model": {"widths": [4, 8, 8]},
-        }
-    },
-    "store": {
-        "views": 2,
-        "kept": 3,
-        "seed": 3,
-        "bfloat16": False,
-        "augmentation": {"erase": 0.2},
-        "features": {"kind": "pca", "width": 6},
-    },
-    "student": {
-        "budgets": list(BUDGETS),
-        "snr_range_db": list(RANGE_DB),
-        "margin": 0.01,
-        "model": WITH,
-        "training": CONFIG | {"embedding_weight": 1.0},
-    },
+EXPERIMENT = EXPERIMENT | {
+    "store": EXPERIMENT["store"] | {"features": {"kind": "pca", "width": 6}},
+    "student": EXPERIMENT["student"] | {"model": WITH, "training": TRAINING | {"embedding_weight": 1.0}},
 }
 
 
@@ -114,8 +74,8 @@ def train(folder, model, config, store):
 
 def test_training_without_embedding_does_not_notice_the_features(tmp_path, stores):
     """The store's checksum is another, the weights are the same to the last bit; no key of the head is there."""
-    one = train(tmp_path / "one", MODEL, CONFIG, stores["without"]).state_dict()
-    other = train(tmp_path / "other", MODEL, CONFIG, stores["with"]).state_dict()
+    one = train(tmp_path / "one", MODEL, TRAINING, stores["without"]).state_dict()
+    other = train(tmp_path / "other", MODEL, TRAINING, stores["with"]).state_dict()
     assert list(one) == list(other)
     assert all(torch.equal(value, other[key]) for key, value in one.items())
     assert {key.split(".")[0] for key in one} == {"encoder", "adapt", "decoder"}
@@ -128,7 +88,7 @@ def test_head_changes_no_draw_of_the_rest():
 
 
 def test_embedding_is_learnt_and_a_resumed_training_ends_the_same(tmp_path, stores, monkeypatch):
-    config = CONFIG | {"embedding_weight": 3.0, "epochs": 3}
+    config = TRAINING | {"embedding_weight": 3.0, "epochs": 3}
     whole = train(tmp_path / "whole", WITH, config, stores["with"])
 
     def cosine(network):
@@ -171,7 +131,7 @@ def test_embedding_is_learnt_and_a_resumed_training_ends_the_same(tmp_path, stor
 )
 def test_settings_that_do_not_fit_are_refused(tmp_path, stores, model, changes, store, reason):
     with pytest.raises(CodecError, match=reason):
-        train(tmp_path, model, CONFIG | changes, stores.get(store))
+        train(tmp_path, model, TRAINING | changes, stores.get(store))
 
 
 def test_term_is_one_minus_cosine_and_survives_zeros():

@@ -6,9 +6,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from learning_settings import MODEL, TRAINING
 
 from semantic_models import CodecError, load_images
 from semantic_models.augmentation import Augmentation, view_seeds
+from semantic_models.checkpoint import read_tensors
+from semantic_models.evaluate import count_macs
 from semantic_models.feature_distillation import load_teacher_trunk
 from semantic_models.pooled_views import PooledViews
 from semantic_models.student import Student
@@ -17,23 +20,8 @@ from semantic_models.teacher import Teacher, to_unit
 
 TRAIN = load_images("synthetic:120")
 BUDGETS, RANGE_DB = (4, 8), (-6.0, 24.0)
-MODEL = {"widths": [4, 8, 8], "blocks": ["", "r", "r"], "phi_hidden": 16, "decoder_hidden": [16], "code_words": 8.0}
-CONFIG = {
-    "seed": 2,
-    "epochs": 2,
-    "batch": 20,
-    "learning_rate": 5e-3,
-    "weight_decay": 0.02,
-    "average_decay": 0.9,
-    "bfloat16": False,
-    "distillation": 0.7,
-    "rate_beta": 2e-4,
-    "report_error_db": 1.0,
-    "channels": {"awgn": 0.75, "selective": 0.25},
-    "trunk": "teacher",
-    "pooled_views": 2,
-    "augmentation": {"pad": 1, "mirror": False},
-}
+MODEL = MODEL | {"blocks": ["", "r", "r"], "code_words": 8.0}
+CONFIG = TRAINING | {"trunk": "teacher", "pooled_views": 2, "augmentation": {"pad": 1, "mirror": False}}
 
 
 @pytest.fixture
@@ -64,26 +52,26 @@ def test_it_is_the_training_on_new_views_as_long_as_views_do_not_come_again(tmp_
 
 
 def test_rows_are_what_the_encoder_makes_of_the_views(tmp_path, teacher):
-    encoder = Student((1, 28, 28), 10, 8, **MODEL).encoder.eval()
-    views = PooledViews(CONFIG, encoder, TRAIN, tmp_path, torch.device("cpu"))
+    student = Student((1, 28, 28), 10, 8, **MODEL).eval()
+    views = PooledViews(CONFIG, student, TRAIN, tmp_path, torch.device("cpu"))
     chosen = np.array([3, 100, 7])
     seen = Augmentation(**CONFIG["augmentation"]).apply(TRAIN.images[chosen], view_seeds(2, 1, chosen))
-    expected = encoder.pooled(to_unit(seen, "cpu")).detach()
+    expected = student.encoder.pooled(to_unit(seen, "cpu")).detach()
     for view in (1, 3):  # of two views, the second comes again
         assert torch.allclose(views.rows(view, chosen), expected, rtol=2e-3, atol=2e-3)
     assert not torch.allclose(views.rows(0, chosen), expected, rtol=2e-3, atol=2e-3)
 
 
 def test_views_that_were_made_are_made_no_more_and_those_of_others_are_not_taken(tmp_path, teacher):
-    encoder = Student((1, 28, 28), 10, 8, **MODEL).encoder.eval()
-    PooledViews(CONFIG, encoder, TRAIN, tmp_path, torch.device("cpu"))
+    student = Student((1, 28, 28), 10, 8, **MODEL).eval()
+    PooledViews(CONFIG, student, TRAIN, tmp_path, torch.device("cpu"))
     made = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert len(made) == 2
-    PooledViews(CONFIG | {"pooled_views": 3}, encoder, TRAIN, tmp_path, torch.device("cpu"))
+    PooledViews(CONFIG | {"pooled_views": 3}, student, TRAIN, tmp_path, torch.device("cpu"))
     assert {path: path.stat().st_mtime_ns for path in made} == made and len(list(tmp_path.iterdir())) == 3
     with torch.no_grad():
-        encoder.trunk[0][0].weight.mul_(2)
-    PooledViews(CONFIG, encoder, TRAIN, tmp_path, torch.device("cpu"))
+        student.encoder.trunk[0][0].weight.mul_(2)
+    PooledViews(CONFIG, student, TRAIN, tmp_path, torch.device("cpu"))
     assert len(list(tmp_path.iterdir())) == 5
 
 
@@ -106,3 +94,29 @@ def test_code_words_begin_with_the_teachers_decisions_and_a_sharp_one_is_sent_al
         )
         code.sharpness = 1e5
         assert torch.allclose(student.encoder(images), code.words.weight.T[decided], atol=1e-3)
+
+
+def test_a_mirror_images_features_are_the_images_own_and_the_mean_of_both(teacher):
+    student = Student((1, 28, 28), 10, 8, **MODEL, mirror=True).eval()
+    load_teacher_trunk(student, teacher)
+    images = to_unit(TRAIN.images[:8], "cpu")
+    with torch.no_grad():
+        pooled, one, other = (
+            student.encoder.pooled(images),
+            teacher.features(images),
+            teacher.features(images.flip(3)),
+        )
+        assert torch.allclose(pooled, (one + other) / 2, atol=1e-5) and not torch.allclose(one, other, atol=1e-2)
+        assert torch.allclose(student.encoder.pooled(images.flip(3)), pooled, atol=1e-5)
+    once, twice = (count_macs(Student((1, 28, 28), 10, 8, **MODEL, mirror=yes), (1, 28, 28)) for yes in (False, True))
+    assert once["edge"] * 1.9 < twice["edge"] < once["edge"] * 2 and once["receiver"] == twice["receiver"]
+
+
+def test_a_first_stage_leaves_its_classifier_to_the_code_words(tmp_path, teacher):
+    """They are frozen from there on: random ones would stay random."""
+    without = ("trunk", "pooled_views")
+    config = {key: CONFIG[key] for key in CONFIG if key not in without} | {"epochs": 1}
+    student = train(tmp_path, teacher, config | {"first_stage": {"epochs": 1, "feature_weight": 1.0}})
+    stage, _ = read_tensors(tmp_path / "first_stage" / "checkpoint.safetensors")
+    for key, value in student.encoder.project.classify.state_dict().items():
+        assert torch.equal(value, stage[f"average.classify.{key}"])

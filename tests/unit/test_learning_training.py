@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 import yaml
+from learning_settings import EXPERIMENT, MODEL, TRAINING
 
 from semantic_models import CodecError, SemanticCodec, load_images
 from semantic_models import student_training as module
@@ -17,44 +18,8 @@ from semantic_models.training import Log, one_cycle
 
 TRAIN, VALIDATION = load_images("synthetic:400"), load_images("synthetic:100")
 BUDGETS, RANGE_DB = (4, 8), (-6.0, 24.0)
-CONFIG = {
-    "seed": 2,
-    "epochs": 3,
-    "batch": 20,
-    "learning_rate": 5e-3,
-    "weight_decay": 0.02,
-    "average_decay": 0.9,
-    "bfloat16": False,
-    "distillation": 0.7,
-    "rate_beta": 2e-4,
-    "report_error_db": 1.0,
-    "channels": {"awgn": 0.75, "selective": 0.25},
-}
-MODEL = {"widths": [4, 8, 8], "phi_hidden": 16, "decoder_hidden": [16, 16]}
-EXPERIMENT = {
-    "name": "small",
-    "data": {"train": "synthetic:400", "validation": "synthetic:100", "test": "synthetic:200"},
-    "teacher": {
-        "training": {
-            "seed": 1,
-            "epochs": 2,
-            "batch": 20,
-            "learning_rate": 0.05,
-            "weight_decay": 5e-4,
-            "average_decay": 0.9,
-            "bfloat16": False,
-            "model": {"widths": [4, 8, 8]},
-        }
-    },
-    "store": {"views": 2, "kept": 3, "seed": 3, "bfloat16": False, "augmentation": {"erase": 0.2}},
-    "student": {
-        "budgets": list(BUDGETS),
-        "snr_range_db": list(RANGE_DB),
-        "margin": 0.01,
-        "model": MODEL,
-        "training": CONFIG,
-    },
-}
+CONFIG = TRAINING | {"epochs": 3}
+EXPERIMENT = EXPERIMENT | {"student": EXPERIMENT["student"] | {"training": CONFIG}}
 
 
 @pytest.fixture(autouse=True)
