@@ -26,6 +26,7 @@ from gr_semantic.virtual_pluto.virtual_plutos_process import VirtualPlutosProces
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 SECONDS = float(os.environ.get("GR_SEMANTIC_OTA_SECONDS", "600"))
+MOST_STOLEN = 0.01  # of the cores' time by the hypervisor: with more, a transmitter that runs dry proves nothing
 TWENTY_PPM = [{"ppm": 10}, {"ppm": -10}]
 ECHOES = {"gain_db": -50, "multipath": "tdl-a:100ns", "unit_power": True}
 
@@ -59,7 +60,14 @@ def resident_kb(pid):
     return own and own + sum(resident_kb(child) or 0 for child in children)
 
 
+def stolen_s():
+    """For how long, since the start, the hypervisor has run something else on this machine's cores, all together."""
+    fields = Path("/proc/stat").read_text(encoding="ascii").split("\n")[0].split()
+    return int(fields[8]) / os.sysconf("SC_CLK_TCK")
+
+
 def test_ten_minutes(tmp_path, plutos):
+    stolen_before_s, began_s = stolen_s(), time.monotonic()
     process = subprocess.Popen(command(tmp_path, plutos, seconds=SECONDS), stdout=subprocess.PIPE, text=True)
     memory, start_s = {"ota": [], "plutos": []}, None
     while process.poll() is None:
@@ -77,6 +85,8 @@ def test_ten_minutes(tmp_path, plutos):
     rows = read_frame_log(tmp_path / "run" / FRAMES, OtaRow)
     print(json.dumps({**summary, "accuracy_by_snr": None, "counters": counters}, indent=2))
     print(f"air fell behind by {plutos.slipped_s:.3f} s; overflows {[state.overflows for state in states]}")
+    stolen_share = (stolen_s() - stolen_before_s) / (time.monotonic() - began_s) / os.cpu_count()
+    print(f"the hypervisor took {100 * stolen_share:.2f} % of the cores' time")
     jumps = {row.slot: row.gap_samples for row in rows if row.gap_samples}
     print(
         f"samples lost {-sum(min(jump, 0) for jump in jumps.values())}, missing at the transmitter "
@@ -102,8 +112,12 @@ def test_ten_minutes(tmp_path, plutos):
     assert max(growth.values()) < 0.05, growth
     assert summary["report_delay_ms"]["median"] < 50
     assert min(row.snr_measured_db for row in rows) >= 12, "the air was to be 12 dB or better"
-    # Last, as a machine whose hypervisor takes the processors away for longer than a queue lasts cannot do it:
-    assert not jumps and all(radio["underflows"] == 0 for radio in counters.values()), f"a transmitter ran dry: {jumps}"
+    # Of the images' transmitter, whose samples are the link's clock. The other one sends zeros between its bursts, which
+    # is what a dry one does; a burst that it cuts is a report that does not arrive.
+    dry = f"the transmitter ran dry: {jumps}" if jumps or counters["a"]["underflows"] else None
+    if dry and stolen_share > MOST_STOLEN:
+        pytest.skip(f"no verdict: the cores were not this machine's own ({100 * stolen_share:.1f} % taken), and {dry}")
+    assert dry is None, dry
 
 
 def radios_of(tmp_path):

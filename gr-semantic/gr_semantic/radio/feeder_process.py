@@ -24,7 +24,7 @@ from gr_semantic.short_slice import take_short_slices
 _STOP_S = 5.0
 _BUSY_S, _BUSY_POLL_S = 2.0, 0.01  # the transmit buffer's last owner may still be going
 _IDLE_S = 0.001
-_LATE_SHARE = 0.5  # of a buffer's length: how long a full queue waits before the next one is made
+_LATE_SHARE = 0.8  # of a buffer's length: how long a full queue waits before the next one is made
 _SAMPLE = np.int32  # I and Q, 16 bits each
 
 
