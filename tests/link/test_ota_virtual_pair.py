@@ -112,8 +112,8 @@ def test_ten_minutes(tmp_path, plutos):
     assert max(growth.values()) < 0.05, growth
     assert summary["report_delay_ms"]["median"] < 50
     assert min(row.snr_measured_db for row in rows) >= 12, "the air was to be 12 dB or better"
-    # Of the images' transmitter, whose samples are the link's clock. The other one sends zeros between its bursts, which
-    # is what a dry one does; a burst that it cuts is a report that does not arrive.
+    # Of the images' transmitter, whose samples are the link's clock. The other one sends zeros between its bursts, as a
+    # dry one does; a burst that it cuts is a report that does not arrive.
     dry = f"the transmitter ran dry: {jumps}" if jumps or counters["a"]["underflows"] else None
     if dry and stolen_share > MOST_STOLEN:
         pytest.skip(f"no verdict: the cores were not this machine's own ({100 * stolen_share:.1f} % taken), and {dry}")
