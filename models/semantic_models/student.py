@@ -62,12 +62,17 @@ class CodeWords(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Received symbols and their noise variances -> logits. A symbol that was not sent counts as infinitely noisy."""
+    """Received symbols and their noise variances -> logits. A symbol that was not sent counts as infinitely noisy.
 
-    def __init__(self, symbols: int, hidden, classes: int, told_noise: bool = True):
+    skip: a linear map beside the hidden layers, whose logits are added: it can correlate with the words of a code,
+    which is the best decision there is in white noise.
+    """
+
+    def __init__(self, symbols: int, hidden, classes: int, told_noise: bool = True, skip: bool = False):
         super().__init__()
         self.symbols, self.told_noise = symbols, told_noise
         self.body = self._body(hidden, classes)
+        self.skip = nn.Linear(3 * symbols, classes) if skip else None
 
     def _body(self, hidden, classes: int) -> nn.Sequential:
         return _perceptron((3 * self.symbols, *hidden, classes))
@@ -79,7 +84,8 @@ class Decoder(nn.Module):
             reliability = torch.ones_like(reliability)
         parts = (received.real * reliability, received.imag * reliability, reliability)
         missing = self.symbols - received.shape[1]
-        return self.body(torch.cat([nn.functional.pad(part, (0, missing)) for part in parts], 1))
+        inputs = torch.cat([nn.functional.pad(part, (0, missing)) for part in parts], 1)
+        return self.body(inputs) if self.skip is None else self.body(inputs) + self.skip(inputs)
 
 
 class MapDecoder(Decoder):
@@ -121,7 +127,7 @@ class Student(nn.Module):
     code_words: above 0, the code is a mixture of one word for each class with this sharpness (CodeWords); 0: it is
     linear in the pooled features.
     adaptation: one of channel_adaptive.ADAPTATIONS. told_noise: False hides the noise variances from the decoder.
-    decoder_hidden: a list for a Decoder, a mapping (side, width, blocks) for a MapDecoder.
+    decoder_hidden: a list for a Decoder, a mapping (side, width, blocks) for a MapDecoder. decoder_skip: see Decoder.
     mirror: the encoder works on the image and on its mirror image (Encoder).
     embedding: numbers in the teacher's (compressed) embedding, 0: it is not rebuilt. embedding_hidden: its decoder's.
     """
@@ -141,6 +147,7 @@ class Student(nn.Module):
         embedding_hidden=(160, 96),
         code_words: float = 0.0,
         mirror: bool = False,
+        decoder_skip: bool = False,
     ):
         super().__init__()
         self.symbols, self.embedding = symbols, embedding
@@ -148,7 +155,7 @@ class Student(nn.Module):
         if adaptation not in ADAPTATIONS:
             raise CodecError(f"student: adaptation is {adaptation!r}; known are {', '.join(ADAPTATIONS)}")
         self.adapt = ADAPTATIONS[adaptation](symbols, phi_hidden)
-        self.decoder = _decoder(symbols, decoder_hidden, classes, told_noise)
+        self.decoder = _decoder(symbols, decoder_hidden, classes, told_noise, decoder_skip)
         self.embedder = _decoder(symbols, embedding_hidden, embedding, told_noise) if embedding else None
 
     def encode(self, images: torch.Tensor, snr_db: torch.Tensor, budget: int) -> torch.Tensor:
@@ -174,5 +181,5 @@ def _perceptron(sizes) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def _decoder(symbols: int, hidden, outputs: int, told_noise: bool) -> Decoder:
-    return (MapDecoder if isinstance(hidden, dict) else Decoder)(symbols, hidden, outputs, told_noise)
+def _decoder(symbols: int, hidden, outputs: int, told_noise: bool, skip: bool = False) -> Decoder:
+    return (MapDecoder if isinstance(hidden, dict) else Decoder)(symbols, hidden, outputs, told_noise, skip)

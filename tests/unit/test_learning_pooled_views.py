@@ -112,6 +112,22 @@ def test_a_mirror_images_features_are_the_images_own_and_the_mean_of_both(teache
     assert once["edge"] * 1.9 < twice["edge"] < once["edge"] * 2 and once["receiver"] == twice["receiver"]
 
 
+def test_a_decoder_with_a_skip_adds_a_linear_maps_logits():
+    """With hidden layers that say nothing, it decides for the nearest of equally long words, whatever the noise."""
+    student = Student((1, 28, 28), 10, 8, **MODEL, decoder_skip=True).eval()
+    assert all("decoder.skip" not in key for key in Student((1, 28, 28), 10, 8, **MODEL).state_dict())
+    words = torch.randn(10, 8, dtype=torch.complex64)
+    words /= words.abs().square().sum(1, keepdim=True).sqrt()
+    with torch.no_grad():
+        for value in (student.decoder.body[-1].weight, student.decoder.body[-1].bias, student.decoder.skip.bias):
+            value.zero_()
+        student.decoder.skip.weight.copy_(torch.cat([words.real, words.imag, torch.zeros(10, 8)], 1))
+        received = words[torch.arange(400) % 10] + 0.3 * torch.randn(400, 8, dtype=torch.complex64)
+        nearest = (received[:, None] - words).abs().square().sum(2).argmin(1)
+        for noise_var in (0.01, 3.0):
+            assert torch.equal(student.decode(received, torch.full((400, 8), noise_var)).argmax(1), nearest)
+
+
 def test_a_first_stage_leaves_its_classifier_to_the_code_words(tmp_path, teacher):
     """They are frozen from there on: random ones would stay random."""
     without = ("trunk", "pooled_views")
