@@ -204,8 +204,7 @@ def _knowledge(experiment: dict, data: dict, work: Path, device: torch.device, l
             features=settings.get("features"),
         )
     store = KnowledgeStore(path)
-    if store.header["teacher_sha256"] != teacher_hash(teacher):
-        raise CodecError(f"knowledge store {path}: built by another teacher; remove it to build it again")
+    store.was_built_by(teacher)
     return store, teacher
 
 

@@ -126,10 +126,7 @@ def verify_store(store: KnowledgeStore, teacher, images: ImageSet, records: int 
     """
     header, dtype = store.header, store.records.dtype
     store.matches(images)
-    if header["teacher_sha256"] != teacher_hash(teacher):
-        raise CodecError(
-            f"knowledge store {store.path}: built by another teacher ({header.get('teacher') or 'unnamed'})"
-        )
+    store.was_built_by(teacher)
     bfloat16 = header.get("bfloat16", True)
     drawn = np.sort(np.random.default_rng(seed).choice(store.records.size, min(records, store.records.size), False))
     drawn_views, chosen = np.divmod(drawn, store.samples)
@@ -206,6 +203,18 @@ class KnowledgeStore:
             raise CodecError(
                 f"knowledge store {self.path}: built from another data set ({built_from}), not {images.name}"
             )
+
+    def was_built_by(self, teacher) -> None:
+        """Raise CodecError unless the store holds this network's answers."""
+        if self.header["teacher_sha256"] != teacher_hash(teacher):
+            name = self.header.get("teacher") or "unnamed"
+            raise CodecError(
+                f"knowledge store {self.path}: built by another teacher ({name}); remove it to build it again"
+            )
+
+    def answers(self, view: int, chosen: np.ndarray) -> np.ndarray:
+        """What the teacher said, as `view` gives it; views beyond the last begin again."""
+        return self.rebuild(self.records[view % self.views][chosen])
 
     def view(self, images: np.ndarray, view: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the teacher saw and said.

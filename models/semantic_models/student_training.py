@@ -174,13 +174,11 @@ def _batches(config: dict, train: ImageSet, epoch: int) -> list[tuple[int, np.nd
 
 def _views(config: dict, train: ImageSet, store: KnowledgeStore | None, view: int, chosen: np.ndarray):
     """Augmented images, and the teacher's stored probabilities of them (None without a store)."""
-    views = answers = None
-    if store is not None:
-        views, answers = store.view(train.images, view, chosen)
-    if store is None or config.get("own_views"):
-        augmentation = Augmentation(**config.get("augmentation", {}))
-        views = augmentation.apply(train.images[chosen], view_seeds(config["seed"], view, chosen))
-    return views, answers
+    if store is not None and not config.get("own_views"):
+        return store.view(train.images, view, chosen)
+    augmentation = Augmentation(**config.get("augmentation", {}))
+    views = augmentation.apply(train.images[chosen], view_seeds(config["seed"], view, chosen))
+    return views, None if store is None else store.answers(view, chosen)
 
 
 @torch.no_grad()

@@ -29,20 +29,12 @@ def train_in_rounds(config: dict, train: ImageSet, validation: ImageSet, folder:
     train_teacher(first, train, validation, folder, device)
     if "second_round" not in config:
         return folder / FILE
-    settings, folder_2 = merged(first, config["second_round"]), folder / "second_round"
-    network = load_teacher(folder / FILE, device)
-    store = _answers(settings, network, train, folder_2 / "first_round.store")
+    settings, network = merged(first, config["second_round"]), load_teacher(folder / FILE, device)
+    folder = folder / "second_round"
+    store = _answers(settings, network, train, folder / "first_round.store")
     settings["start_sha256"] = teacher_hash(network)  # a checkpoint from another start is not resumed
-    train_teacher(
-        settings,
-        train,
-        validation,
-        folder_2,
-        device,
-        start=network,
-        answers=lambda epoch, chosen: store.rebuild(store.records[epoch % store.views][chosen]),
-    )
-    return folder_2 / FILE
+    train_teacher(settings, train, validation, folder, device, start=network, answers=store.answers)
+    return folder / FILE
 
 
 def _answers(settings: dict, network, train: ImageSet, path: Path) -> KnowledgeStore:
@@ -52,6 +44,7 @@ def _answers(settings: dict, network, train: ImageSet, path: Path) -> KnowledgeS
         build_store(path, network, train, settings["views"], kept, augmentation, settings["seed"], bfloat16=bfloat16)
     store = KnowledgeStore(path)
     store.matches(train)
-    if store.views != settings["views"] or store.header["teacher_sha256"] != teacher_hash(network):
+    store.was_built_by(network)
+    if store.views != settings["views"]:
         raise CodecError(f"knowledge store {path}: of another first round; remove it to build it again")
     return store

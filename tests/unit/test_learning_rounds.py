@@ -41,7 +41,7 @@ def test_every_pixel_is_ones_own_or_the_partners_and_the_share_says_how_many():
     assert np.mean(shares) == pytest.approx(0.5, abs=0.06) and np.std(shares) == pytest.approx(12**-0.5, abs=0.03)
 
 
-def test_a_mixed_batch_counts_both_targets_by_their_share(monkeypatch):
+def test_a_mixed_batch_counts_both_targets_by_their_share():
     model = Teacher(widths=(4, 8, 8), dropout=0.0)
     images, labels = torch.rand(8, 1, 28, 28), torch.arange(8)
     said = torch.softmax(torch.randn(8, 10), 1)

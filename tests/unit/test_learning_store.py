@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from click.testing import CliRunner
+from learning_settings import TEACHER_TRAINING
 
 from gr_semantic.cli.main import main
 from semantic_models import CodecError, knowledge_store, load_images
@@ -223,18 +224,7 @@ def test_verify_refuses_another_teacher_and_other_images(tmp_path):
 EXPERIMENT = {
     "name": "small",
     "data": {"train": "synthetic:120", "validation": "synthetic:40", "test": "synthetic:40"},
-    "teacher": {
-        "training": {
-            "seed": 1,
-            "epochs": 1,
-            "batch": 20,
-            "learning_rate": 0.05,
-            "weight_decay": 5e-4,
-            "average_decay": 0.9,
-            "bfloat16": False,
-            "model": {"widths": [4, 8, 8]},
-        }
-    },
+    "teacher": {"training": TEACHER_TRAINING | {"epochs": 1}},
     "store": {"views": 2, "kept": 3, "seed": 3, "bfloat16": False, "augmentation": {}},
     "student": {},
 }
