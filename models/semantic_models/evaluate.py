@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -104,9 +105,9 @@ def features_of(student: Student, images: np.ndarray) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def pooled_of(student: Student, images: np.ndarray) -> torch.Tensor:
-    """uint8 images, N x C x H x W -> what the encoder's convolutions make of them, N x pooled_width."""
-    return _through(student, student.encoder.pooled, images)
+def pooled_of(student: Student, images: np.ndarray, shifted: bool = True) -> torch.Tensor:
+    """uint8 images, N x C x H x W -> what its convolutions make of them (Encoder.pooled), N x pooled_width."""
+    return _through(student, partial(student.encoder.pooled, shifted=shifted), images)
 
 
 def _through(student: Student, function, images: np.ndarray) -> torch.Tensor:

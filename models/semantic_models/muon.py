@@ -11,13 +11,14 @@ class MuonAndSgd:
     """One optimiser to the training loop and to checkpoint.py.
 
     Muon (K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; torch.optim.Muon) steps
-    along the orthogonalised momentum. A batch norm must follow every convolution: their weights are kept at one norm,
-    the square root of the number of filters, so that the learning rate is the relative size of a step.
+    along the orthogonalised momentum. It takes the convolutions without bias, which a batch norm must follow: their
+    weights are kept at one norm, the square root of the number of filters, so that the learning rate is the relative
+    size of a step.
     model: in memory format channels_last, and stays where it is. momentum: Muon's.
     """
 
     def __init__(self, model: nn.Module, momentum: float, weight_decay: float):
-        filters = [module.weight for module in model.modules() if isinstance(module, nn.Conv2d)]
+        filters = [module.weight for module in model.modules() if isinstance(module, nn.Conv2d) and module.bias is None]
         own = {id(weight) for weight in filters}
         rest = [value for value in model.parameters() if id(value) not in own]
         # Muon takes matrices: views of the same memory, whose gradients are handed over before each step

@@ -38,7 +38,8 @@ class PooledViews:
         self._pooled = [read_tensors(self._path(view))[0]["pooled"] for view in range(self._views)]
 
     def rows(self, view: int, chosen) -> torch.Tensor:
-        """What Encoder.pooled gave for these images in this view (they come again in turn): float32, N x features."""
+        """What Encoder.pooled gave for these images in this view, unshifted (views come again in turn): float32,
+        N x features."""
         return self._pooled[view % self._views][torch.from_numpy(chosen)].to(self._device).float()
 
     def _path(self, view: int) -> Path:
@@ -52,5 +53,5 @@ def _pooled(config: dict, student: Student, train: ImageSet, view: int, device: 
     with mixed_precision(device, config["bfloat16"]):
         for start in range(0, len(train), BATCH):
             views = augmentation.apply(train.images[start : start + BATCH], seeds[start : start + BATCH])
-            parts.append(pooled_of(student, views).half().cpu())
+            parts.append(pooled_of(student, views, shifted=False).half().cpu())
     return torch.cat(parts)

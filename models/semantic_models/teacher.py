@@ -17,11 +17,23 @@ from .errors import CodecError
 from .losses import task_and_distillation
 from .muon import MuonAndSgd
 from .processes import average_gradients, first_process_first, process_rank
-from .training import Average, Log, config_hash, epoch_batches, mixed_precision, one_cycle, progress, scaled_images
+from .training import (
+    Average,
+    Log,
+    PlainMean,
+    config_hash,
+    epoch_batches,
+    measure_norms,
+    mixed_precision,
+    one_cycle,
+    progress,
+    scaled_images,
+)
 from .trunk import convolutional_trunk, pooled_features
 from .wide_resnet import WideResNet
 
 BLOCKS = ("", "r", "r")
+NORM_BATCHES = 16  # that the batch norms of averaged weights are measured with
 
 
 class Teacher(nn.Module):
@@ -70,9 +82,12 @@ def train_teacher(
     config: seed, epochs, batch, learning_rate, weight_decay, average_decay, bfloat16, and model (kind, one of
     KINDS, and that class's arguments); optionally label_smoothing (see losses.py), small_images (see
     training.scaled_images), muon: {learning_rate, momentum} of the convolutions (see muon.py), cutmix: share of the
-    batches that are mixed (cutmix.py), and distillation: share of the answers' term in the loss.
-    start: a network whose weights this one begins with. answers(epoch, chosen) -> what a teacher said about these
-    training images, probabilities, float32, N x classes (numpy).
+    batches that are mixed (cutmix.py), distillation: share of the answers' term in the loss, and mean_from: the
+    learning rate then stays at its peak, and the network is the mean of the weights after each step from this share of
+    the epochs on (see training.PlainMean).
+    start: a network whose weights this one begins with; gates (trunk.GatedResidual) may be added to it.
+    answers(epoch, chosen) -> what a teacher said about these training images, probabilities, float32, N x classes
+    (numpy).
     Writes folder/teacher.safetensors, checkpoint.safetensors and log.jsonl.
     Started by torchrun, every process takes its part of each batch; process 0 writes.
     """
@@ -84,14 +99,14 @@ def train_teacher(
     shape, classes = train.images.shape[1:], len(train.classes)
     model = build_teacher(image_shape=shape, classes=classes, **config.get("model", {}))
     if start is not None:
-        model.load_state_dict(start.state_dict())
+        _begin_with(model, start)
     model = model.to(device, memory_format=torch.channels_last)
-    average = Average(model, config["average_decay"])
+    steps, level = epochs * (len(train) // batch), "mean_from" in config
+    average = PlainMean(model, int(config["mean_from"] * steps)) if level else Average(model, config["average_decay"])
     optimizer = _optimizer(config, model)
     checkpoint = folder / "checkpoint.safetensors"
     start = resume_training(checkpoint, model, average.model, optimizer, signature)
     augmentation = Augmentation(**config.get("augmentation", {}))
-    steps = epochs * (len(train) // batch)
     for epoch in range(start, epochs):
         torch.manual_seed(seed * 1000 + epoch + rank * 1_000_003)  # dropout
         model.train()
@@ -99,7 +114,7 @@ def train_teacher(
         batches = epoch_batches(len(train), batch, seed, epoch)
         for number, chosen in enumerate(progress(batches, f"teacher, epoch {epoch + 1}")):
             step = epoch * (len(train) // batch) + number
-            _set_rate(config, optimizer, one_cycle(step, steps, 1.0))
+            _set_rate(config, optimizer, one_cycle(step, steps, 1.0, level=level))
             chosen = chosen[rank::processes]
             views = augmentation.apply(train.images[chosen], view_seeds(seed, epoch, chosen))
             images = scaled_images(config, to_unit(views, device), epoch)
@@ -116,6 +131,10 @@ def train_teacher(
         mean_loss = torch.stack(losses).mean().item()
         if not np.isfinite(mean_loss):
             raise CodecError(f"teacher: the loss became {mean_loss} in epoch {epoch + 1}; lower learning_rate")
+        if level:
+            measured = epoch_batches(len(train), batch, seed, epoch)[:NORM_BATCHES]
+            views = (augmentation.apply(train.images[k], view_seeds(seed, epoch, k)) for k in measured)
+            measure_norms(average.model, (to_unit(view, device) for view in views), config["bfloat16"])
         if rank:
             continue
         save_training(checkpoint, model, average.model, optimizer, epoch + 1, signature)
@@ -126,6 +145,12 @@ def train_teacher(
         write_tensors(folder / "teacher.safetensors", average.model.state_dict(), metadata)
     first_process_first()
     return average.model
+
+
+def _begin_with(model: nn.Module, start: nn.Module) -> None:
+    missing, unknown = model.load_state_dict(start.state_dict(), strict=False)
+    if unknown or any(".gate." not in name for name in missing):
+        raise CodecError("teacher: a later round's model may differ from the first one's by gates only (blocks g, r)")
 
 
 def _loss(config: dict, model: nn.Module, images, labels, said, draw: np.random.Generator) -> torch.Tensor:

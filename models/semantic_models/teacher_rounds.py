@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A teacher in one round of training, or in two: the second learns from what the first one said."""
+"""A teacher in one round of training, or in several: a later one learns from what the earlier ones said."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from .augmentation import Augmentation
 from .data import ImageSet
@@ -18,23 +21,28 @@ FILE = "teacher.safetensors"
 def train_in_rounds(config: dict, train: ImageSet, validation: ImageSet, folder: Path, device="cpu") -> Path:
     """Train a teacher in `folder`, or what is left to do of it. Returns the file of the last round's network.
 
-    config: as for train_teacher. With a key second_round, which says what changes and how many `views` of each image
-    the first network is asked about, a second network begins with the first one's weights and learns, beside the
-    labels, what the first said (`distillation`). Every epoch takes the answers of the next view, but shows its own new
-    one: over the epochs the target is the mean of the answers. After Furlanello et al., "Born-Again Neural Networks"
-    (arXiv 1805.04770), where weights are fresh; the restart of the learning rate is that of Loshchilov and Hutter
-    (arXiv 1608.03983).
+    config: as for train_teacher. Each entry of a list `rounds` says what a further round changes against the first, and
+    how many `views` of each image the network before it is asked about. Its own network begins with that one's weights
+    and learns, beside the labels, the mean of what all earlier networks said (`distillation`). Every epoch takes the
+    answers of the next view, but shows its own new one: over the epochs the target is the mean of the answers. After
+    Furlanello et al., "Born-Again Neural Networks" (arXiv 1805.04770), where weights are fresh; the restart of the
+    learning rate is that of Loshchilov and Hutter (arXiv 1608.03983).
     """
-    folder, first = Path(folder), {key: value for key, value in config.items() if key != "second_round"}
-    train_teacher(first, train, validation, folder, device)
-    if "second_round" not in config:
-        return folder / FILE
-    settings, network = merged(first, config["second_round"]), load_teacher(folder / FILE, device)
-    folder = folder / "second_round"
-    store = _answers(settings, network, train, folder / "first_round.store")
-    settings["start_sha256"] = teacher_hash(network)  # a checkpoint from another start is not resumed
-    train_teacher(settings, train, validation, folder, device, start=network, answers=store.answers)
-    return folder / FILE
+    first = {key: value for key, value in config.items() if key != "rounds"}
+    last, stores = Path(folder), []
+    train_teacher(first, train, validation, last, device)
+    for number, changes in enumerate(config.get("rounds", ()), 2):
+        settings, network = merged(first, changes), load_teacher(last / FILE, device)
+        last = Path(folder) / f"round_{number}"
+        stores.append(_answers(settings, network, train, last / "answers.store"))
+        settings["start_sha256"] = teacher_hash(network)  # a checkpoint from another start is not resumed
+        answers = partial(_mean_answers, tuple(stores))
+        train_teacher(settings, train, validation, last, device, start=network, answers=answers)
+    return last / FILE
+
+
+def _mean_answers(stores: tuple[KnowledgeStore, ...], view: int, chosen: np.ndarray) -> np.ndarray:
+    return sum(store.answers(view, chosen) for store in stores) / len(stores)
 
 
 def _answers(settings: dict, network, train: ImageSet, path: Path) -> KnowledgeStore:
@@ -46,5 +54,5 @@ def _answers(settings: dict, network, train: ImageSet, path: Path) -> KnowledgeS
     store.matches(train)
     store.was_built_by(network)
     if store.views != settings["views"]:
-        raise CodecError(f"knowledge store {path}: of another first round; remove it to build it again")
+        raise CodecError(f"knowledge store {path}: of another round; remove it to build it again")
     return store

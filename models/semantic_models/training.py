@@ -9,6 +9,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +30,13 @@ def epoch_batches(count: int, batch: int, seed: int, epoch: int):
     return [order[start : start + batch] for start in range(0, count - batch + 1, batch)]
 
 
-def one_cycle(step: int, steps: int, peak: float, warm_share: float = 0.15) -> float:
-    """Learning rate: linear rise from peak/20 to the peak, then half a cosine down to zero."""
+def one_cycle(step: int, steps: int, peak: float, warm_share: float = 0.15, level: bool = False) -> float:
+    """Learning rate: linear rise from peak/20 to the peak, then half a cosine down to zero, or level."""
     warm = max(1, int(warm_share * steps))
     if step < warm:
         return peak * (0.05 + 0.95 * step / warm)
+    if level:
+        return peak
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
@@ -46,12 +49,38 @@ class Average:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        decay = min(self.decay, (1 + step) / (10 + step))
+        decay = self._decay(step)
         for mine, its in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
             if mine.is_floating_point():
                 mine.lerp_(its.to(mine.dtype), 1 - decay)
             else:
                 mine.copy_(its)
+
+    def _decay(self, step: int) -> float:
+        return min(self.decay, (1 + step) / (10 + step))
+
+
+class PlainMean(Average):
+    """The plain mean of the weights after each step from `first` on; before, the latest ones.
+
+    With a learning rate that stays high this is stochastic weight averaging (Izmailov et al., arXiv 1803.05407); the
+    batch norms' statistics are those of no network on the way, so that they must be measured anew (measure_norms).
+    """
+
+    def __init__(self, model: nn.Module, first: int):
+        super().__init__(model, decay=0.0)
+        self.first = first
+
+    def _decay(self, step: int) -> float:
+        seen = max(0, step - self.first)
+        return seen / (seen + 1)
+
+
+def measure_norms(model: nn.Module, batches: Iterable[torch.Tensor], bfloat16: bool) -> None:
+    """Set the statistics of all batch norms to those of these batches of inputs (on the model's device)."""
+    device = next(model.parameters()).device
+    with mixed_precision(device, bfloat16):
+        torch.optim.swa_utils.update_bn(batches, model)
 
 
 class Log:

@@ -29,6 +29,25 @@ class Residual(nn.Module):
         return features + self.body(features)
 
 
+class GatedResidual(Residual):
+    """x + g(body(x)) body(x): what all channels of the body hold on average decides how much each one counts.
+
+    Hu et al., "Squeeze-and-Excitation Networks" (arXiv 1709.01507); the gates lie within 0..2 and begin at 1, so that
+    it begins as a Residual with the same weights.
+    """
+
+    def __init__(self, width: int):
+        super().__init__(width)
+        narrow = max(1, width // 8)
+        self.gate = nn.Sequential(nn.Conv2d(width, narrow, 1), nn.ReLU(inplace=True), nn.Conv2d(narrow, width, 1))
+        nn.init.zeros_(self.gate[-1].weight)
+        nn.init.zeros_(self.gate[-1].bias)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        change = self.body(features)
+        return features + change * (2 * torch.sigmoid(self.gate(change.mean((2, 3), keepdim=True))))
+
+
 class DepthwiseResidual(nn.Module):
     """x + (depthwise 3 x 3, then pointwise) at one width."""
 
@@ -40,7 +59,7 @@ class DepthwiseResidual(nn.Module):
         return features + self.body(features)
 
 
-BLOCKS = {"d": DepthwiseResidual, "r": Residual}
+BLOCKS = {"d": DepthwiseResidual, "g": GatedResidual, "r": Residual}
 
 
 def convolutional_trunk(channels: int, widths, blocks) -> nn.Sequential:

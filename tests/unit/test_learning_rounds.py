@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A teacher's second round, and the images that are mixed in it."""
+"""A teacher's later rounds: their answers, mixed images, gates and averaged weights."""
 
 import json
 
@@ -14,11 +14,12 @@ from semantic_models.knowledge_store import KnowledgeStore
 from semantic_models.losses import task_and_distillation
 from semantic_models.teacher import Teacher, load_teacher, train_teacher
 from semantic_models.teacher_rounds import train_in_rounds
-from semantic_models.training import Log
+from semantic_models.training import Log, epoch_batches, measure_norms
 
 TRAIN = load_images("synthetic:80")
 SECOND = {"epochs": 3, "learning_rate": 0.02, "views": 2, "distillation": 0.5, "cutmix": 0.5}
-CONFIG = TEACHER_TRAINING | {"second_round": SECOND}
+CONFIG = TEACHER_TRAINING | {"rounds": [SECOND]}
+THIRD = {"epochs": 3, "views": 1, "seed": 5, "distillation": 0.5, "mean_from": 0.5, "model": {"blocks": ["", "g", "g"]}}
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +64,7 @@ def test_the_second_round_begins_with_the_firsts_weights_and_learns_its_answers(
     first, last = load_teacher(tmp_path / "teacher.safetensors"), load_teacher(path)
     alone = train_teacher(TEACHER_TRAINING, TRAIN, TRAIN, tmp_path / "alone")
     assert all(torch.equal(value, alone.state_dict()[key]) for key, value in first.state_dict().items())
-    store = KnowledgeStore(path.parent / "first_round.store")
+    store = KnowledgeStore(path.parent / "answers.store")
     assert store.views == 2
 
     def answers(epoch, chosen):
@@ -78,28 +79,80 @@ def test_the_second_round_begins_with_the_firsts_weights_and_learns_its_answers(
     assert not torch.equal(other.state_dict()[weight], by_hand.state_dict()[weight])
 
 
-def test_a_killed_second_round_goes_on_to_the_same_weights(tmp_path, monkeypatch):
-    whole = load_teacher(train_in_rounds(CONFIG, TRAIN, TRAIN, tmp_path / "whole"))
+@pytest.mark.parametrize("rounds", ([SECOND], [SECOND, THIRD]), ids=("second", "third"))
+def test_a_killed_later_round_goes_on_to_the_same_weights(tmp_path, monkeypatch, rounds):
+    config = CONFIG | {"rounds": rounds}
+    whole = load_teacher(train_in_rounds(config, TRAIN, TRAIN, tmp_path / "whole"))
 
     class DyingLog(Log):
         def __call__(self, **fields):
             super().__call__(**fields)
-            if fields["epoch"] == 2 and self.path.parent.name == "second_round":
+            if fields["epoch"] == 2 and self.path.parent.name == f"round_{len(rounds) + 1}":
                 raise KeyboardInterrupt
 
     monkeypatch.setattr(teacher, "Log", DyingLog)
     with pytest.raises(KeyboardInterrupt):
-        train_in_rounds(CONFIG, TRAIN, TRAIN, tmp_path / "killed")
+        train_in_rounds(config, TRAIN, TRAIN, tmp_path / "killed")
     monkeypatch.undo()
-    path = train_in_rounds(CONFIG, TRAIN, TRAIN, tmp_path / "killed")
+    path = train_in_rounds(config, TRAIN, TRAIN, tmp_path / "killed")
     log = (path.parent / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in log] == [1, 2, 3]
     for key, value in load_teacher(path).state_dict().items():
         assert torch.equal(value, whole.state_dict()[key]), key
 
 
-def test_answers_of_another_first_round_are_refused(tmp_path):
+def test_a_third_round_learns_the_mean_of_both_answers_and_ends_with_the_mean_of_its_weights(tmp_path, monkeypatch):
+    seen, weights, rates = [], [], []
+    step = torch.optim.SGD.step
+
+    def watched_step(self):
+        step(self)
+        rates.append(self.param_groups[0]["lr"])
+        weights.append(self.param_groups[0]["params"][0].detach().clone())
+
+    train_in_rounds(CONFIG, TRAIN, TRAIN, tmp_path)  # the first two rounds
+    monkeypatch.setattr(torch.optim.SGD, "step", watched_step)
+    monkeypatch.setattr(teacher, "task_and_distillation", lambda *a: seen.append(a[2]) or task_and_distillation(*a))
+    path = train_in_rounds(CONFIG | {"rounds": [SECOND, THIRD]}, TRAIN, TRAIN, tmp_path)
+    stores = [KnowledgeStore(tmp_path / name / "answers.store") for name in ("round_2", "round_3")]
+    chosen = epoch_batches(80, 20, 5, 1)[0]
+    expected = sum(store.answers(1, chosen) for store in stores) / 2
+    assert np.allclose(seen[4], expected, atol=1e-6)
+    assert not np.allclose(seen[4], stores[0].answers(1, chosen), atol=0.01)
+    assert len(rates) == 12 and rates[1:] == [0.05] * 11  # after the first one, which warms up
+    network = load_teacher(path)
+    assert torch.allclose(network.trunk[0][0].weight, torch.stack(weights[6:]).mean(0), atol=1e-6)
+
+
+def test_answers_of_another_round_are_refused(tmp_path):
     train_in_rounds(CONFIG, TRAIN, TRAIN, tmp_path)
-    more_views = CONFIG | {"second_round": SECOND | {"views": 3}}
-    with pytest.raises(CodecError, match="another first round; remove it"):
+    more_views = CONFIG | {"rounds": [SECOND | {"views": 3}]}
+    with pytest.raises(CodecError, match="another round; remove it"):
         train_in_rounds(more_views, TRAIN, TRAIN, tmp_path)
+
+
+def test_gates_begin_open_and_other_differences_between_rounds_are_refused(tmp_path):
+    torch.manual_seed(4)
+    plain, gated = Teacher(widths=(4, 8, 8), dropout=0.0), Teacher(widths=(4, 8, 8), dropout=0.0, blocks=("", "g", "g"))
+    teacher._begin_with(gated, plain)
+    images = torch.rand(6, 1, 28, 28)
+    assert torch.allclose(plain.eval()(images), gated.eval()(images), atol=1e-6)
+    with torch.no_grad():
+        gated.trunk[2].gate[-1].bias.fill_(-100.0)  # the block is shut
+        block = torch.rand(6, 8, 5, 5)
+        assert torch.equal(gated.trunk[2](block), block)
+    deeper = CONFIG | {"rounds": [SECOND | {"model": {"blocks": ["", "r", "rr"]}}]}
+    with pytest.raises(CodecError, match="by gates only"):
+        train_in_rounds(deeper, TRAIN, TRAIN, tmp_path)
+
+
+def test_measured_norms_are_the_statistics_of_the_given_batches():
+    model = Teacher(widths=(4, 8, 8), dropout=0.0).eval()
+    batches = [torch.rand(5, 1, 28, 28) for _ in range(3)]
+    measure_norms(model, iter(batches), bfloat16=False)
+    convolution, norm = model.trunk[0][0], model.trunk[0][1]
+    with torch.no_grad():
+        maps = [convolution((batch - 0.3) / 0.35) for batch in batches]
+    assert torch.allclose(norm.running_mean, torch.stack([m.mean((0, 2, 3)) for m in maps]).mean(0), atol=1e-5)
+    assert torch.allclose(norm.running_var, torch.stack([m.var((0, 2, 3)) for m in maps]).mean(0), atol=1e-5)
+    assert not model.training
