@@ -12,10 +12,11 @@ from torch import nn
 
 from .augmentation import Augmentation, view_seeds
 from .checkpoint import resume_training, save_training
+from .code_words import CodeWords
 from .data import ImageSet
 from .errors import CodecError
 from .processes import average_gradients, first_process_first, process_rank
-from .student import CodeWords, Student
+from .student import Student
 from .teacher import to_unit
 from .training import Average, Log, config_hash, epoch_batches, mixed_precision, one_cycle, progress
 
@@ -124,8 +125,8 @@ def _take_decisions(student: Student, last: nn.Linear) -> None:
 
 
 def freeze_trunk(student: Student) -> None:
-    """Keep the trunk as it is, its batch norms too: as in use, not as in training; and the decisions of code words,
-    which would learn the training images by heart."""
+    """Keep the trunk as it is, its batch norms too: as in use, not as in training; and of code words the decisions,
+    which would learn the training images by heart, and the words, which would draw nearer to similar classes's."""
     student.encoder.trunk.requires_grad_(False).eval()
     if isinstance(student.encoder.project, CodeWords):
-        student.encoder.project.classify.requires_grad_(False)
+        student.encoder.project.requires_grad_(False)

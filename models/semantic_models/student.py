@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from .channel_adaptive import ADAPTATIONS, send_prefix
+from .code_words import CodeWords, Correlator
 from .errors import CodecError
 from .trunk import convolutional_trunk, pooled_features
 
@@ -64,25 +65,6 @@ class Encoder(nn.Module):
         """The rest: what pooled gives -> features X0."""
         with torch.autocast(pooled.device.type, enabled=False):  # the code itself is never rounded to bfloat16
             return self.project(pooled)
-
-
-class CodeWords(nn.Module):
-    """A code word for each class, mixed by how likely the classes are: pooled features -> features X0.
-
-    With many classes and little energy, the best an encoder can do is decide and send a word far from all others
-    (limit.py): no linear map of the features does that. sharpness: factor on the scores; at infinity one word is sent
-    alone.
-    """
-
-    def __init__(self, pooled: int, code: int, words: int, sharpness: float):
-        super().__init__()
-        self.sharpness = sharpness
-        self.classify = nn.Linear(pooled, words)
-        self.words = nn.Linear(words, code, bias=False)
-        nn.init.normal_(self.words.weight)
-
-    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
-        return self.words(torch.softmax(self.sharpness * self.classify(pooled), 1))
 
 
 class Decoder(nn.Module):
@@ -151,7 +133,8 @@ class Student(nn.Module):
     code_words: above 0, the code is a mixture of one word for each class with this sharpness (CodeWords); 0: it is
     linear in the pooled features.
     adaptation: one of channel_adaptive.ADAPTATIONS. told_noise: False hides the noise variances from the decoder.
-    decoder_hidden: a list for a Decoder, a mapping (side, width, blocks) for a MapDecoder. decoder_skip: see Decoder.
+    decoder_hidden: a list for a Decoder, a mapping (side, width, blocks) for a MapDecoder, "words" for a Correlator of
+    the code words. decoder_skip: see Decoder.
     mirror, shift: the encoder works on the image, on its mirror image, and on shifted ones (Encoder).
     embedding: numbers in the teacher's (compressed) embedding, 0: it is not rebuilt. embedding_hidden: its decoder's.
     """
@@ -180,7 +163,12 @@ class Student(nn.Module):
         if adaptation not in ADAPTATIONS:
             raise CodecError(f"student: adaptation is {adaptation!r}; known are {', '.join(ADAPTATIONS)}")
         self.adapt = ADAPTATIONS[adaptation](symbols, phi_hidden)
-        self.decoder = _decoder(symbols, decoder_hidden, classes, told_noise, decoder_skip)
+        if decoder_hidden == "words":
+            if not code_words:
+                raise CodecError("student: decoder_hidden: words needs code_words above 0")
+            self.decoder = Correlator(self.encoder.project.words.weight)
+        else:
+            self.decoder = _decoder(symbols, decoder_hidden, classes, told_noise, decoder_skip)
         self.embedder = _decoder(symbols, embedding_hidden, embedding, told_noise) if embedding else None
 
     def encode(self, images: torch.Tensor, snr_db: torch.Tensor, budget: int) -> torch.Tensor:

@@ -112,20 +112,32 @@ def test_a_mirror_images_features_are_the_images_own_and_the_mean_of_both(teache
     assert once["edge"] * 1.9 < twice["edge"] < once["edge"] * 2 and once["receiver"] == twice["receiver"]
 
 
-def test_a_decoder_with_a_skip_adds_a_linear_maps_logits():
-    """With hidden layers that say nothing, it decides for the nearest of equally long words, whatever the noise."""
-    student = Student((1, 28, 28), 10, 8, **MODEL, decoder_skip=True).eval()
-    assert all("decoder.skip" not in key for key in Student((1, 28, 28), 10, 8, **MODEL).state_dict())
-    words = torch.randn(10, 8, dtype=torch.complex64)
-    words /= words.abs().square().sum(1, keepdim=True).sqrt()
+def test_shifted_images_count_as_much_as_the_image_itself(teacher):
+    """Five places, each with its mirror image; a shift of black edges only moves what is far from them."""
+    student = Student((1, 28, 28), 10, 8, **MODEL, mirror=True, shift=2).eval()
+    load_teacher_trunk(student, teacher)
+    images = torch.zeros(6, 1, 28, 28)
+    images[:, :, 5:23, 5:23] = torch.rand(6, 1, 18, 18)
+    moved = [images] + [images.roll((down, right), (2, 3)) for down in (-2, 2) for right in (-2, 2)]
     with torch.no_grad():
-        for value in (student.decoder.body[-1].weight, student.decoder.body[-1].bias, student.decoder.skip.bias):
-            value.zero_()
-        student.decoder.skip.weight.copy_(torch.cat([words.real, words.imag, torch.zeros(10, 8)], 1))
-        received = words[torch.arange(400) % 10] + 0.3 * torch.randn(400, 8, dtype=torch.complex64)
-        nearest = (received[:, None] - words).abs().square().sum(2).argmin(1)
-        for noise_var in (0.01, 3.0):
-            assert torch.equal(student.decode(received, torch.full((400, 8), noise_var)).argmax(1), nearest)
+        expected = sum(teacher.features(x) + teacher.features(x.flip(3)) for x in moved) / 10
+        assert torch.allclose(student.encoder.pooled(images), expected, atol=1e-5)
+        both = (teacher.features(images) + teacher.features(images.flip(3))) / 2
+        assert torch.allclose(student.encoder.pooled(images, shifted=False), both, atol=1e-5)
+        assert not torch.allclose(expected, both, atol=1e-3)
+    models = (Student((1, 28, 28), 10, 8, **MODEL, shift=shift) for shift in (0, 2))
+    once, five = (count_macs(model, (1, 28, 28))["edge"] for model in models)
+    assert once * 4.7 < five < once * 5
+
+
+def test_words_stay_a_simplex_and_their_correlator_learns(tmp_path, teacher):
+    torch.manual_seed(0)
+    student = Student((1, 28, 28), 10, 8, **MODEL | {"decoder_hidden": "words", "adaptation": "none"})
+    words, most = student.encoder.project.words.weight.clone(), student.decoder.log_most.item()
+    assert torch.equal(student.decoder.words.T, words)
+    trained = train_student(CONFIG, student, BUDGETS, RANGE_DB, TRAIN, TRAIN, tmp_path, teacher=teacher)
+    assert torch.equal(trained.encoder.project.words.weight, words)
+    assert not torch.equal(trained.decoder.words.T, words) and trained.decoder.log_most.item() != most
 
 
 def test_a_first_stage_leaves_its_classifier_to_the_code_words(tmp_path, teacher):
