@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.stats import binom
 
 from .augmentation import Augmentation
 from .data import ImageSet, load_images
@@ -45,9 +46,11 @@ def epoch_costs(experiment: dict, images: int, repeats: int, device: str = "auto
     The teacher is the experiment's; where the experiment trains it, one of its shape with fresh weights, which costs as
     much. "files" are the store's records, each in a file of its own, all in the operating system's cache. Returns
     {experiment, device, threads, images, repeats, clock, seconds: {mode: [each repeat]}, store_over_labels,
-    files_over_store, online_over_store}: ratios of the least times; and loader_files_over_store: of what reading one
-    epoch's records alone takes. clock: "processor" on a CPU (other programs do not count), "wall" on a GPU. The time is
-    that of the loop over all batches, loader included, without validation and checkpoint.
+    files_over_store, online_over_store, ci95: {each of these three: [low, high]}}: medians of each turn's ratio, for a
+    machine whose speed wanders has much the same speed within a turn; the intervals are those of the medians, None
+    where the repeats are too few; and loader_files_over_store: of what reading one epoch's records alone takes. clock:
+    "processor" on a CPU (other programs do not count), "wall" on a GPU. The time is that of the loop over all batches,
+    loader included, without validation and checkpoint.
     """
     if "teacher" not in experiment:
         raise CodecError(f"experiment {experiment['name']}: has no teacher, so there is nothing to compare")
@@ -90,7 +93,10 @@ def epoch_costs(experiment: dict, images: int, repeats: int, device: str = "auto
                     seconds[mode].append(json.loads((folder / "log.jsonl").read_text())[clock])
         order = np.random.default_rng(0).permutation(images)
         reading = {mode: _reading_s(store, order, config["batch"], repeats) for mode, store in stores.items()}
-    least = {mode: min(times) for mode, times in seconds.items()}  # interference only ever adds
+    ratios = {
+        f"{mode}_over_{other}": np.divide(seconds[mode], seconds[other])
+        for mode, other in (("store", "labels"), ("files", "store"), ("online", "store"))
+    }
     return {
         "experiment": experiment["name"],
         "device": str(chosen),
@@ -99,11 +105,16 @@ def epoch_costs(experiment: dict, images: int, repeats: int, device: str = "auto
         "repeats": repeats,
         "clock": "wall" if clock == "seconds" else "processor",
         "seconds": seconds,
-        "store_over_labels": least["store"] / least["labels"],
-        "files_over_store": least["files"] / least["store"],
-        "online_over_store": least["online"] / least["store"],
+        **{name: float(np.median(values)) for name, values in ratios.items()},
+        "ci95": {name: _median_interval(values) for name, values in ratios.items()},
         "loader_files_over_store": reading["files"] / reading["store"],
     }
+
+
+def _median_interval(values: np.ndarray) -> list[float] | None:
+    """From an order statistic to its mirror image: at least 95 %, whatever the distribution."""
+    outer = int(binom.ppf(0.025, len(values), 0.5))
+    return [float(np.sort(values)[k]) for k in (outer - 1, len(values) - outer)] if outer else None
 
 
 def _reading_s(store: KnowledgeStore, order: np.ndarray, batch: int, repeats: int) -> float:

@@ -32,8 +32,26 @@ def test_only_the_online_epochs_ask_the_teacher(monkeypatch):
     assert asked == [images] + [CONFIG["batch"]] * steps * (repeats + 1)  # the store once, then one mode of four
     assert result["clock"] == "processor"
     assert {mode: len(times) for mode, times in result["seconds"].items()} == dict.fromkeys(MODES, repeats)
-    assert result["store_over_labels"] > 0
-    assert result["online_over_store"] > 0 and result["files_over_store"] > 0 and result["loader_files_over_store"] > 0
+    seconds = {mode: np.array(times) for mode, times in result["seconds"].items()}
+    assert result["store_over_labels"] == pytest.approx(np.median(seconds["store"] / seconds["labels"]))
+    assert result["online_over_store"] == pytest.approx(np.median(seconds["online"] / seconds["store"]))
+    assert result["files_over_store"] > 0 and result["loader_files_over_store"] > 0
+    assert result["ci95"] == dict.fromkeys(
+        ("store_over_labels", "files_over_store", "online_over_store")
+    )  # two are few
+
+
+def test_the_interval_of_a_median_holds_it_as_often_as_it_says():
+    values = np.random.default_rng(3).permutation(17.0 * np.arange(1, 18))
+    assert store_speed._median_interval(values) == [85.0, 221.0]  # 5th to 13th: 95.1 % by the binomial distribution
+    assert store_speed._median_interval(values[:6]) == [min(values[:6]), max(values[:6])]  # 96.9 %
+    assert store_speed._median_interval(values[:5]) is None
+    draw = np.random.default_rng(4)
+    held = 0
+    for _ in range(400):
+        low, high = store_speed._median_interval(draw.exponential(size=17))
+        held += low <= np.log(2) <= high
+    assert 0.92 < held / 400 < 0.99
 
 
 def test_sample_files_hold_what_the_store_holds(tmp_path):
