@@ -18,8 +18,9 @@ class Encoder(nn.Module):
     """images float32 0..1, N x C x H x W -> features X0 float32, N x 2 symbols.
 
     widths, blocks: see trunk.py. words, sharpness: see CodeWords; sharpness 0: a linear map of the pooled features.
-    mirror: take the mean over the image and its mirror image, for twice the work. shift: and over the image shifted by
-    so many pixels along both diagonals, for five times the work; 0: only as it is.
+    mirror: take the mean over the image and its mirror image, for twice the work. shift: and over the image moved by so
+    many pixels down and right, and up and left, for twice the work again (0: only as it is): convolutions that halve the
+    resolution see another image then.
     """
 
     def __init__(
@@ -53,13 +54,12 @@ class Encoder(nn.Module):
         return sum(pooled_features(self.trunk, view).float() for view in views) / len(views)
 
     def _shifted(self, images: torch.Tensor) -> list[torch.Tensor]:
-        views, height, width = [images], *images.shape[2:]
-        if self.shift:
-            far = 2 * self.shift
-            padded = nn.functional.pad(images, (self.shift,) * 4)  # with black, as in training (augmentation.py)
-            corners = ((0, 0), (0, far), (far, 0), (far, far))
-            views += [padded[:, :, top : top + height, left : left + width] for top, left in corners]
-        return [view.contiguous(memory_format=torch.channels_last) for view in views]
+        if not self.shift:
+            return [images]
+        height, width = images.shape[2:]
+        padded = nn.functional.pad(images, (self.shift,) * 4)  # with black, as in training (augmentation.py)
+        moved = [padded[:, :, k : k + height, k : k + width] for k in (0, 2 * self.shift)]
+        return [view.contiguous(memory_format=torch.channels_last) for view in moved]
 
     def code(self, pooled: torch.Tensor) -> torch.Tensor:
         """The rest: what pooled gives -> features X0."""
@@ -135,7 +135,8 @@ class Student(nn.Module):
     adaptation: one of channel_adaptive.ADAPTATIONS. told_noise: False hides the noise variances from the decoder.
     decoder_hidden: a list for a Decoder, a mapping (side, width, blocks) for a MapDecoder, "words" for a Correlator of
     the code words. decoder_skip: see Decoder.
-    mirror, shift: the encoder works on the image, on its mirror image, and on shifted ones (Encoder).
+    mirror, shift: the encoder works on the image and its mirror image, and on both where they lie a little off
+    (Encoder).
     embedding: numbers in the teacher's (compressed) embedding, 0: it is not rebuilt. embedding_hidden: its decoder's.
     """
 

@@ -112,22 +112,22 @@ def test_a_mirror_images_features_are_the_images_own_and_the_mean_of_both(teache
     assert once["edge"] * 1.9 < twice["edge"] < once["edge"] * 2 and once["receiver"] == twice["receiver"]
 
 
-def test_shifted_images_count_as_much_as_the_image_itself(teacher):
-    """Five places, each with its mirror image; a shift of black edges only moves what is far from them."""
+def test_an_image_is_seen_in_two_places(teacher):
+    """Two places, each with its mirror image; a shift only moves what is far from the edges."""
     student = Student((1, 28, 28), 10, 8, **MODEL, mirror=True, shift=2).eval()
     load_teacher_trunk(student, teacher)
     images = torch.zeros(6, 1, 28, 28)
     images[:, :, 5:23, 5:23] = torch.rand(6, 1, 18, 18)
-    moved = [images] + [images.roll((down, right), (2, 3)) for down in (-2, 2) for right in (-2, 2)]
+    moved = [images.roll((far, far), (2, 3)) for far in (-2, 2)]
     with torch.no_grad():
-        expected = sum(teacher.features(x) + teacher.features(x.flip(3)) for x in moved) / 10
+        expected = sum(teacher.features(x) + teacher.features(x.flip(3)) for x in moved) / 4
         assert torch.allclose(student.encoder.pooled(images), expected, atol=1e-5)
         both = (teacher.features(images) + teacher.features(images.flip(3))) / 2
         assert torch.allclose(student.encoder.pooled(images, shifted=False), both, atol=1e-5)
         assert not torch.allclose(expected, both, atol=1e-3)
     models = (Student((1, 28, 28), 10, 8, **MODEL, shift=shift) for shift in (0, 2))
-    once, five = (count_macs(model, (1, 28, 28))["edge"] for model in models)
-    assert once * 4.7 < five < once * 5
+    once, twice = (count_macs(model, (1, 28, 28))["edge"] for model in models)
+    assert once * 1.9 < twice < once * 2
 
 
 def test_words_stay_a_simplex_and_their_correlator_learns(tmp_path, teacher):
