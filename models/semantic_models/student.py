@@ -19,8 +19,8 @@ class Encoder(nn.Module):
 
     widths, blocks: see trunk.py. words, sharpness: see CodeWords; sharpness 0: a linear map of the pooled features.
     mirror: take the mean over the image and its mirror image, for twice the work. shift: and over the image moved by so
-    many pixels down and right, and up and left, for twice the work again (0: only as it is): convolutions that halve the
-    resolution see another image then.
+    many pixels down and right, and up and left, for twice the work again (0: only as it is): to convolutions that halve
+    the resolution these are different images.
     """
 
     def __init__(
