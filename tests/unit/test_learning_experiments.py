@@ -136,7 +136,7 @@ def test_augmentation_moves_the_colours_of_a_pixel_together():
 
 @pytest.mark.parametrize("blocks", [["d", "r"], ["d", "x", "r"]])
 def test_unknown_blocks_are_refused(blocks):
-    with pytest.raises(CodecError, match="3 strings of the letters d r"):
+    with pytest.raises(CodecError, match="3 strings of the letters d g r"):
         Student(COLOUR, 10, 8, blocks=blocks)
 
 
