@@ -68,17 +68,12 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Received symbols and their noise variances -> logits. A symbol that was not sent counts as infinitely noisy.
+    """Received symbols and their noise variances -> logits. A symbol that was not sent counts as infinitely noisy."""
 
-    skip: a linear map beside the hidden layers, whose logits are added: it can correlate with the words of a code,
-    which is the best decision there is in white noise.
-    """
-
-    def __init__(self, symbols: int, hidden, classes: int, told_noise: bool = True, skip: bool = False):
+    def __init__(self, symbols: int, hidden, classes: int, told_noise: bool = True):
         super().__init__()
         self.symbols, self.told_noise = symbols, told_noise
         self.body = self._body(hidden, classes)
-        self.skip = nn.Linear(3 * symbols, classes) if skip else None
 
     def _body(self, hidden, classes: int) -> nn.Sequential:
         return _perceptron((3 * self.symbols, *hidden, classes))
@@ -90,8 +85,7 @@ class Decoder(nn.Module):
             reliability = torch.ones_like(reliability)
         parts = (received.real * reliability, received.imag * reliability, reliability)
         missing = self.symbols - received.shape[1]
-        inputs = torch.cat([nn.functional.pad(part, (0, missing)) for part in parts], 1)
-        return self.body(inputs) if self.skip is None else self.body(inputs) + self.skip(inputs)
+        return self.body(torch.cat([nn.functional.pad(part, (0, missing)) for part in parts], 1))
 
 
 class MapDecoder(Decoder):
@@ -134,7 +128,7 @@ class Student(nn.Module):
     linear in the pooled features.
     adaptation: one of channel_adaptive.ADAPTATIONS. told_noise: False hides the noise variances from the decoder.
     decoder_hidden: a list for a Decoder, a mapping (side, width, blocks) for a MapDecoder, "words" for a Correlator of
-    the code words. decoder_skip: see Decoder.
+    the code words.
     mirror, shift: the encoder works on the image and its mirror image, and on both where they lie a little off
     (Encoder).
     embedding: numbers in the teacher's (compressed) embedding, 0: it is not rebuilt. embedding_hidden: its decoder's.
@@ -156,7 +150,6 @@ class Student(nn.Module):
         code_words: float = 0.0,
         mirror: bool = False,
         shift: int = 0,
-        decoder_skip: bool = False,
     ):
         super().__init__()
         self.symbols, self.embedding = symbols, embedding
@@ -169,7 +162,7 @@ class Student(nn.Module):
                 raise CodecError("student: decoder_hidden: words needs code_words above 0")
             self.decoder = Correlator(self.encoder.project.words.weight)
         else:
-            self.decoder = _decoder(symbols, decoder_hidden, classes, told_noise, decoder_skip)
+            self.decoder = _decoder(symbols, decoder_hidden, classes, told_noise)
         self.embedder = _decoder(symbols, embedding_hidden, embedding, told_noise) if embedding else None
 
     def encode(self, images: torch.Tensor, snr_db: torch.Tensor, budget: int) -> torch.Tensor:
@@ -195,5 +188,5 @@ def _perceptron(sizes) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-def _decoder(symbols: int, hidden, outputs: int, told_noise: bool, skip: bool = False) -> Decoder:
-    return (MapDecoder if isinstance(hidden, dict) else Decoder)(symbols, hidden, outputs, told_noise, skip)
+def _decoder(symbols: int, hidden, outputs: int, told_noise: bool) -> Decoder:
+    return (MapDecoder if isinstance(hidden, dict) else Decoder)(symbols, hidden, outputs, told_noise)

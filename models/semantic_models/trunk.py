@@ -45,7 +45,10 @@ class GatedResidual(Residual):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         change = self.body(features)
-        return features + change * (2 * torch.sigmoid(self.gate(change.mean((2, 3), keepdim=True))))
+        scores = self.gate(change.mean((2, 3), keepdim=True))
+        # torch takes 32 numbers at a time and rounds those that remain otherwise; a multiple of 32 leaves none
+        gates = 2 * torch.sigmoid(scores.repeat(1, 1, 4, 1))[:, :, :1]
+        return features + change * gates
 
 
 class DepthwiseResidual(nn.Module):

@@ -5,10 +5,12 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 
 from semantic_models.evaluate import count_macs, count_parameters
 from semantic_models.inference_form import OneKernelConvolution, for_inference
 from semantic_models.student import Student
+from semantic_models.trunk import GatedResidual
 
 SHAPE = (3, 32, 32)
 
@@ -57,3 +59,17 @@ def test_counts_the_same_parameters_but_for_the_folded_norms(student):
     folded = sum(m.num_features for m in student.modules() if isinstance(m, torch.nn.BatchNorm2d))  # biases instead
     form = for_inference(copy.deepcopy(student), torch.device("cpu"))
     assert count_parameters(form)["total"] == count_parameters(student)["total"] - norms + folded
+
+
+def test_a_gated_block_gives_a_row_the_same_bits_alone_and_among_others():
+    """112 channels, as in cifar100-cpu: no multiple of the 32 numbers that torch's sigmoid takes at a time."""
+    torch.set_num_threads(1)
+    torch.manual_seed(6)
+    block = GatedResidual(112)
+    nn.init.normal_(block.gate[-1].weight)
+    block = for_inference(block, torch.device("cpu"))
+    with torch.inference_mode():
+        for _ in range(150):
+            maps = torch.rand(1, 112, 4, 4).contiguous(memory_format=torch.channels_last)
+            four = block(maps.expand(4, -1, -1, -1).contiguous(memory_format=torch.channels_last))
+            assert torch.equal(four, block(maps).expand(4, -1, -1, -1))
