@@ -131,13 +131,15 @@ def store(experiments, images: int, repeats: int, device: str, threads: int, as_
     for result in results:
         medians = [f"{median(times):.2f}" for times in result["seconds"].values()]
         reading = f"{result['loader_files_over_store']:.3g}"
-        table.add_row(result["experiment"], *medians, *(_with_interval(result, ratio) for ratio in ratios), reading)
+        table.add_row(result["experiment"], *medians, *(f"{result[ratio]:.3g}" for ratio in ratios), reading)
     Console().print(table)
+    for result in results:
+        intervals = [f"{ratio.replace('_over_', ' / ')} {_interval(result['ci95'][ratio])}" for ratio in ratios]
+        click.echo(f"{result['experiment']}, 95 % intervals: {', '.join(intervals)}")
 
 
-def _with_interval(result: dict, ratio: str) -> str:
-    interval = result["ci95"][ratio]
-    return f"{result[ratio]:.3g}" + (f" ({interval[0]:.3g} .. {interval[1]:.3g})" if interval else "")
+def _interval(bounds: list[float] | None) -> str:
+    return f"{bounds[0]:.3g} to {bounds[1]:.3g}" if bounds else "unknown (too few repeats)"
 
 
 _CODEC = click.option(
