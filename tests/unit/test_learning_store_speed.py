@@ -36,9 +36,8 @@ def test_only_the_online_epochs_ask_the_teacher(monkeypatch):
     assert result["store_over_labels"] == pytest.approx(np.median(seconds["store"] / seconds["labels"]))
     assert result["online_over_store"] == pytest.approx(np.median(seconds["online"] / seconds["store"]))
     assert result["files_over_store"] > 0 and result["loader_files_over_store"] > 0
-    assert result["ci95"] == dict.fromkeys(
-        ("store_over_labels", "files_over_store", "online_over_store")
-    )  # two are few
+    too_few = dict.fromkeys(("store_over_labels", "files_over_store", "online_over_store"))
+    assert result["ci95"] == too_few
 
 
 def test_the_interval_of_a_median_holds_it_as_often_as_it_says():
